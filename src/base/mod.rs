@@ -1,0 +1,9 @@
+//! The vocabulary that every layer shares: identifiers, time, the timer wheel, lanes, randomness.
+//!
+//! Nothing here knows of sockets, WebSocket or topics.
+
+pub mod ids;
+pub mod time;
+
+pub use ids::{ConnId, ConnKey, Generation, ShardId, Slot};
+pub use time::{Now, Tick};
