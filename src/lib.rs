@@ -1,5 +1,8 @@
 //! Ringwire: a WebSocket server for Linux on io_uring.
 
+#[doc(hidden)]
 pub mod base;
+#[doc(hidden)]
 pub mod limits;
+#[doc(hidden)]
 pub mod ring;

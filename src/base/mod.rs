@@ -3,7 +3,10 @@
 //! Nothing here knows of sockets, WebSocket or topics.
 
 pub mod ids;
+pub mod lane;
+pub mod prng;
 pub mod time;
+pub mod wheel;
 
 pub use ids::{ConnId, ConnKey, Generation, ShardId, Slot};
 pub use time::{Now, Tick};

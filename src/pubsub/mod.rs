@@ -1,0 +1,11 @@
+//! Topics, pure: names and policies, the home's sequence, the subscribers of one shard, and the
+//! envelopes in between. Knows connections by identifier only.
+
+pub mod envelope;
+pub mod home;
+pub mod policy;
+pub mod registry;
+pub mod topic;
+
+/// From a topic's name to its index in a slab. Names come from clients, so the hash is seeded.
+type NameIndex = std::collections::HashMap<Box<str>, u32, foldhash::quality::RandomState>;

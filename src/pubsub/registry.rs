@@ -1,0 +1,472 @@
+//! The topics that connections of this shard subscribe to, and who they are.
+//!
+//! Owns memberships and the messages that wait for the fan-out. Sends nothing: it says when the
+//! home has to be told, and gives the shard a batch and its members to walk.
+//!
+//! Invariants:
+//! - R1 a member's entry in its subscription list names its place in `members`, and back;
+//! - R2 while a batch is being walked no member changes its place (a leaver becomes a tombstone)
+//!   and nobody joins, so each member gets the whole batch once;
+//! - R3 a joiner is answered with the offset of the last batch that it did not get: the next
+//!   message it gets has the next offset;
+//! - R4 after `Release` the topic's place is not reused before `Released`, so a delivery that was
+//!   under way can't reach another topic.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use slab::Slab;
+
+use super::NameIndex;
+use super::envelope::{Epoch, HomeTopic, LocalTopic, Position, Refusal, Token};
+use super::policy::SlowConsumer;
+use crate::base::{ConnKey, Slot};
+
+const TOMBSTONE: u32 = u32::MAX;
+const JOINING: u32 = u32::MAX;
+
+struct Topic {
+    name: Box<str>,
+    policy: SlowConsumer,
+    state: State,
+    members: Vec<u32>,
+    joining: Vec<Joiner>,
+    /// Being walked, with `cursor` saying how far.
+    batch: Vec<Bytes>,
+    cursor: u32,
+    tombstones: u32,
+    /// Offset of the last message of the last batch.
+    batched: u64,
+    /// Waiting for the next batch.
+    staged: Vec<Bytes>,
+    is_dirty: bool,
+    is_leaving: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The home has been asked.
+    Registering,
+    /// Messages come; `received` is the offset of the last.
+    Live { home: HomeTopic, epoch: Epoch, received: u64 },
+    /// The home has been told that nobody is left.
+    Releasing,
+}
+
+/// Somebody who is about to become a member.
+#[derive(Debug)]
+pub struct Joiner {
+    /// Who.
+    pub conn: ConnKey,
+    /// What to give back with the answer.
+    pub token: Token,
+}
+
+/// What has to be done after a subscription was taken down.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Subscribing {
+    /// Nothing: the answer comes with a later fan-out.
+    Waits,
+    /// Tell the topic's home.
+    NeedsInterest(LocalTopic),
+}
+
+/// What to do with a topic whose interest is gone.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Released {
+    /// It is forgotten.
+    Forgotten,
+    /// Somebody came in the meantime: ask the home again.
+    NeedsInterest,
+}
+
+/// Memberships of one connection beyond the first.
+type Rest = HashMap<u32, Vec<[u32; 2]>, foldhash::fast::RandomState>;
+
+/// See the module's header.
+pub struct Registry {
+    topics: Slab<Topic>,
+    by_name: NameIndex,
+    /// By slot: the first membership as `[topic + 1, place]`; integers, so that the zeroed memory
+    /// comes untouched.
+    first: Vec<[u32; 2]>,
+    rest: Rest,
+    dirty: Vec<u32>,
+    leaving: Vec<u32>,
+    topics_max: usize,
+    memberships: usize,
+}
+
+impl Registry {
+    /// For connections in `slots` slots that subscribe to at most `topics_max` different topics.
+    pub fn new(slots: u32, topics_max: usize) -> Self {
+        Registry {
+            topics: Slab::new(),
+            by_name: NameIndex::default(),
+            first: vec![[0; 2]; slots as usize],
+            rest: Rest::default(),
+            dirty: Vec::new(),
+            leaving: Vec::new(),
+            topics_max,
+            memberships: 0,
+        }
+    }
+
+    /// How many topics have subscribers here.
+    pub fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// How many memberships there are, those still joining included.
+    pub fn memberships(&self) -> usize {
+        self.memberships
+    }
+
+    /// How many topics one connection subscribes to.
+    pub fn subscriptions_of(&self, slot: Slot) -> usize {
+        let first = usize::from(self.first[slot.index()][0] != 0);
+        first + self.rest.get(&slot.0).map_or(0, Vec::len)
+    }
+
+    /// True when a subscription to the topic needs no message to its home.
+    pub fn knows(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// The topic's name.
+    pub fn name(&self, topic: LocalTopic) -> &str {
+        &self.topics[topic.0 as usize].name
+    }
+
+    /// What becomes of its slow subscribers.
+    pub fn policy(&self, topic: LocalTopic) -> SlowConsumer {
+        self.topics[topic.0 as usize].policy
+    }
+
+    /// Takes down that a connection wants a topic. Somebody who has it already is only answered.
+    pub fn subscribe(
+        &mut self,
+        joiner: Joiner,
+        name: &str,
+        policy: SlowConsumer,
+    ) -> Result<Subscribing, Refusal> {
+        let slot = joiner.conn.slot;
+        let (index, is_new) = match self.by_name.get(name) {
+            Some(&index) => (index, false),
+            None if self.topics.len() >= self.topics_max => return Err(Refusal::TopicsExhausted),
+            None => (self.insert(name, policy), true),
+        };
+        if self.place_of(slot, index).is_none() {
+            self.add_membership(slot, index);
+        }
+        let topic = &mut self.topics[index as usize];
+        topic.joining.push(joiner);
+        if let State::Live { .. } = topic.state {
+            self.mark_dirty(index);
+        }
+        if is_new { Ok(Subscribing::NeedsInterest(LocalTopic(index))) } else { Ok(Subscribing::Waits) }
+    }
+
+    /// Ends one subscription. False when there was none.
+    pub fn unsubscribe(&mut self, slot: Slot, name: &str) -> bool {
+        let Some(&index) = self.by_name.get(name) else { return false };
+        let Some(place) = self.place_of(slot, index) else { return false };
+        self.remove_membership(slot, index);
+        self.leave(slot, index, place);
+        true
+    }
+
+    /// Ends all subscriptions of a connection.
+    pub fn unsubscribe_all(&mut self, slot: Slot) {
+        let [topic, place] = std::mem::take(&mut self.first[slot.index()]);
+        if topic != 0 {
+            self.memberships -= 1;
+            self.leave(slot, topic - 1, place);
+        }
+        for [topic, place] in self.rest.remove(&slot.0).unwrap_or_default() {
+            self.memberships -= 1;
+            self.leave(slot, topic - 1, place);
+        }
+    }
+
+    /// The home has answered. On a refusal the joiners are given back, to be told.
+    pub fn interested(
+        &mut self,
+        topic: LocalTopic,
+        result: Result<(HomeTopic, Position), Refusal>,
+    ) -> Result<(), (Refusal, Vec<Joiner>)> {
+        let entry = &mut self.topics[topic.0 as usize];
+        assert_eq!(entry.state, State::Registering);
+        match result {
+            Ok((home, Position { epoch, offset })) => {
+                entry.state = State::Live { home, epoch, received: offset };
+                entry.batched = offset;
+                self.mark_dirty(topic.0);
+                self.mark_leaving_if_empty(topic.0);
+                Ok(())
+            }
+            Err(refusal) => {
+                let joiners = std::mem::take(&mut entry.joining);
+                for joiner in &joiners {
+                    self.remove_membership(joiner.conn.slot, topic.0);
+                }
+                self.forget(topic.0);
+                Err((refusal, joiners))
+            }
+        }
+    }
+
+    /// A message has come from the home.
+    pub fn deliver(&mut self, topic: LocalTopic, offset: u64, frame: Bytes) {
+        let entry = &mut self.topics[topic.0 as usize];
+        match &mut entry.state {
+            State::Live { received, .. } => {
+                assert_eq!(offset, *received + 1, "lanes keep order, so offsets are dense");
+                *received = offset;
+                entry.staged.push(frame);
+                self.mark_dirty(topic.0);
+            }
+            State::Releasing => {}
+            State::Registering => panic!("a delivery before the registration"),
+        }
+    }
+
+    /// The home has forgotten our interest.
+    pub fn released(&mut self, topic: LocalTopic) -> Released {
+        let entry = &mut self.topics[topic.0 as usize];
+        assert_eq!(entry.state, State::Releasing);
+        if entry.joining.is_empty() {
+            self.forget(topic.0);
+            Released::Forgotten
+        } else {
+            entry.state = State::Registering;
+            Released::NeedsInterest
+        }
+    }
+
+    /// The next topic that has lost its last subscriber and whose home does not know yet.
+    pub fn next_leaving(&mut self) -> Option<(LocalTopic, HomeTopic)> {
+        while let Some(&index) = self.leaving.last() {
+            let topic = &mut self.topics[index as usize];
+            if let State::Live { home, .. } = topic.state
+                && topic.members.is_empty()
+                && topic.joining.is_empty()
+            {
+                return Some((LocalTopic(index), home));
+            }
+            topic.is_leaving = false;
+            self.leaving.pop();
+        }
+        None
+    }
+
+    /// The home of the topic that `next_leaving` gave has been told.
+    pub fn leave_sent(&mut self, topic: LocalTopic) {
+        assert_eq!(self.leaving.pop(), Some(topic.0));
+        let entry = &mut self.topics[topic.0 as usize];
+        entry.is_leaving = false;
+        entry.state = State::Releasing;
+        entry.staged.clear();
+        entry.batch.clear();
+        if std::mem::take(&mut entry.is_dirty) {
+            self.dirty.retain(|other| *other != topic.0);
+        }
+    }
+
+    /// The next topic with something to fan out. `None` when all is done.
+    pub fn next_dirty(&mut self) -> Option<LocalTopic> {
+        let index = *self.dirty.last()?;
+        let topic = &mut self.topics[index as usize];
+        if topic.batch.is_empty() {
+            std::mem::swap(&mut topic.batch, &mut topic.staged);
+            topic.batched += topic.batch.len() as u64;
+        }
+        Some(LocalTopic(index))
+    }
+
+    /// The batch of the topic that `next_dirty` gave, and the members who do not have it yet.
+    pub fn batch(&self, topic: LocalTopic) -> (&[Bytes], impl Iterator<Item = Slot>) {
+        let topic = &self.topics[topic.0 as usize];
+        let ahead = topic.members[topic.cursor as usize..].iter();
+        (&topic.batch, ahead.filter(|slot| **slot != TOMBSTONE).map(|slot| Slot(*slot)))
+    }
+
+    /// How many places of `members` the walk has still to pass.
+    pub fn ahead(&self, topic: LocalTopic) -> usize {
+        let topic = &self.topics[topic.0 as usize];
+        topic.members.len() - topic.cursor as usize
+    }
+
+    /// The first `places` of the members ahead have been passed, and there are more.
+    pub fn pass(&mut self, topic: LocalTopic, places: usize) {
+        self.topics[topic.0 as usize].cursor += places as u32;
+    }
+
+    /// Every member has the batch: takes it away and lets the joiners in, who are given back with
+    /// the position to tell them.
+    pub fn finish(&mut self, topic: LocalTopic) -> (Position, Vec<Joiner>) {
+        let index = topic.0;
+        self.compact(index);
+        let entry = &mut self.topics[index as usize];
+        let joiners = std::mem::take(&mut entry.joining);
+        entry.batch.clear();
+        entry.cursor = 0;
+        let has_more = !entry.staged.is_empty();
+        let State::Live { epoch, .. } = entry.state else {
+            panic!("only a live topic is dirty");
+        };
+        let position = Position { epoch, offset: entry.batched };
+        if !has_more {
+            entry.is_dirty = false;
+            let last = self.dirty.pop();
+            assert_eq!(last, Some(index));
+        }
+        for joiner in &joiners {
+            self.join(joiner.conn.slot, index);
+        }
+        (position, joiners)
+    }
+
+    /// Puts the topic that `next_dirty` gave behind the others.
+    pub fn rotate(&mut self) {
+        self.dirty.rotate_right(1);
+    }
+
+    /// True when a fan-out is waiting.
+    pub fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    fn join(&mut self, slot: Slot, index: u32) {
+        if self.place_of(slot, index) == Some(JOINING) {
+            let topic = &mut self.topics[index as usize];
+            topic.members.push(slot.0);
+            let place = topic.members.len() as u32 - 1;
+            self.set_place(slot.0, index, place);
+        }
+    }
+
+    fn insert(&mut self, name: &str, policy: SlowConsumer) -> u32 {
+        let topic = Topic {
+            name: name.into(),
+            policy,
+            state: State::Registering,
+            members: Vec::new(),
+            joining: Vec::new(),
+            batch: Vec::new(),
+            cursor: 0,
+            tombstones: 0,
+            batched: 0,
+            staged: Vec::new(),
+            is_dirty: false,
+            is_leaving: false,
+        };
+        let index = self.topics.insert(topic) as u32;
+        self.by_name.insert(name.into(), index);
+        index
+    }
+
+    fn forget(&mut self, index: u32) {
+        let topic = self.topics.remove(index as usize);
+        self.by_name.remove(&topic.name);
+        if topic.is_dirty {
+            self.dirty.retain(|other| *other != index);
+        }
+        if topic.is_leaving {
+            self.leaving.retain(|other| *other != index);
+        }
+    }
+
+    fn mark_dirty(&mut self, index: u32) {
+        let topic = &mut self.topics[index as usize];
+        if !topic.is_dirty {
+            topic.is_dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    fn mark_leaving_if_empty(&mut self, index: u32) {
+        let topic = &mut self.topics[index as usize];
+        let is_empty = topic.members.is_empty() && topic.joining.is_empty();
+        if is_empty && !topic.is_leaving && matches!(topic.state, State::Live { .. }) {
+            topic.is_leaving = true;
+            self.leaving.push(index);
+        }
+    }
+
+    /// Takes a connection out of a topic's members or joiners.
+    fn leave(&mut self, slot: Slot, index: u32, place: u32) {
+        let topic = &mut self.topics[index as usize];
+        topic.joining.retain(|joiner| joiner.conn.slot != slot);
+        if place != JOINING {
+            if topic.cursor > 0 {
+                topic.members[place as usize] = TOMBSTONE;
+                topic.tombstones += 1;
+                if topic.tombstones as usize == topic.members.len() {
+                    topic.members.clear();
+                    topic.tombstones = 0;
+                    topic.cursor = 0;
+                }
+            } else {
+                topic.members.swap_remove(place as usize);
+                if let Some(&moved) = topic.members.get(place as usize) {
+                    self.set_place(moved, index, place);
+                }
+            }
+        }
+        self.mark_leaving_if_empty(index);
+    }
+
+    fn compact(&mut self, index: u32) {
+        let topic = &mut self.topics[index as usize];
+        if topic.tombstones == 0 {
+            return;
+        }
+        topic.tombstones = 0;
+        topic.members.retain(|member| *member != TOMBSTONE);
+        for place in 0..self.topics[index as usize].members.len() {
+            let member = self.topics[index as usize].members[place];
+            self.set_place(member, index, place as u32);
+        }
+    }
+
+    fn add_membership(&mut self, slot: Slot, index: u32) {
+        self.memberships += 1;
+        let first = &mut self.first[slot.index()];
+        if first[0] == 0 {
+            *first = [index + 1, JOINING];
+        } else {
+            self.rest.entry(slot.0).or_default().push([index + 1, JOINING]);
+        }
+    }
+
+    fn remove_membership(&mut self, slot: Slot, index: u32) {
+        if self.first[slot.index()][0] == index + 1 {
+            self.first[slot.index()] = [0; 2];
+            self.memberships -= 1;
+        } else if let Some(rest) = self.rest.get_mut(&slot.0)
+            && let Some(at) = rest.iter().position(|entry| entry[0] == index + 1)
+        {
+            rest.swap_remove(at);
+            if rest.is_empty() {
+                self.rest.remove(&slot.0);
+            }
+            self.memberships -= 1;
+        }
+    }
+
+    fn membership(&mut self, slot: u32, index: u32) -> Option<&mut [u32; 2]> {
+        if self.first[slot as usize][0] == index + 1 {
+            return Some(&mut self.first[slot as usize]);
+        }
+        self.rest.get_mut(&slot)?.iter_mut().find(|entry| entry[0] == index + 1)
+    }
+
+    fn place_of(&mut self, slot: Slot, index: u32) -> Option<u32> {
+        self.membership(slot.0, index).map(|entry| entry[1])
+    }
+
+    fn set_place(&mut self, slot: u32, index: u32, place: u32) {
+        self.membership(slot, index).expect("R1: a member has an entry")[1] = place;
+    }
+}
