@@ -3,3 +3,4 @@
 pub mod base;
 pub mod limits;
 pub mod ring;
+pub mod ws;
