@@ -6,3 +6,4 @@ pub mod base;
 pub mod limits;
 #[doc(hidden)]
 pub mod ring;
+pub mod ws;

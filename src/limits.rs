@@ -34,9 +34,18 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Frames of one message.
 pub const FRAGMENTS_MAX: u32 = 65_536;
 
+/// Unfinished-message states that a shard keeps for reuse.
+pub const PARTIALS_POOLED_MAX: usize = 64;
+/// Capacity up to which such a state keeps its payload buffer; a bigger one gives its memory back.
+pub const PARTIAL_PAYLOAD_KEPT_BYTES: usize = 16 * 1024;
+/// What a payload buffer grows to at least, unless the announced size is smaller.
+pub const PARTIAL_PAYLOAD_BYTES_MIN: usize = 64;
+
 /// Octets of a topic's name.
 pub const TOPIC_BYTES_MAX: usize = 200;
 
 const _: () = assert!(CQ_ENTRIES >= 2 * SQ_ENTRIES);
 const _: () = assert!(CQ_ENTRIES > RECV_BUFFERS as u32 + ACCEPTS_IN_FLIGHT as u32);
 const _: () = assert!(RECV_BUFFERS <= RECV_BUFFERS_MAX && RECV_BUFFERS.is_power_of_two());
+const _: () = assert!(PARTIAL_PAYLOAD_BYTES_MIN <= PARTIAL_PAYLOAD_KEPT_BYTES);
+const _: () = assert!(PARTIALS_POOLED_MAX * PARTIAL_PAYLOAD_KEPT_BYTES <= 1 << 20);

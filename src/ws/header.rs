@@ -1,0 +1,140 @@
+//! The header of a frame (RFC 6455, section 5.2): 2 to 14 octets.
+//!
+//! Decoding looks at octets in order and reports a fault at the first octet that shows it, so the
+//! verdict does not depend on how the stream was cut.
+
+use super::fault::PeerFault;
+use super::opcode::Opcode;
+use super::protocol::Role;
+
+/// Octets of the longest header.
+pub const HEADER_BYTES_MAX: usize = 14;
+
+const FIN: u8 = 0x80;
+const RSV: u8 = 0x70;
+const OPCODE: u8 = 0x0f;
+const MASKED: u8 = 0x80;
+const LENGTH: u8 = 0x7f;
+const LENGTH_16: u8 = 126;
+const LENGTH_64: u8 = 127;
+
+/// A decoded header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The last frame of its message.
+    pub fin: bool,
+    /// What the frame is.
+    pub opcode: Opcode,
+    /// Octets of the payload; below 2^63.
+    pub payload_len: u64,
+    /// The masking key, present from clients.
+    pub mask: Option<[u8; 4]>,
+    /// Octets of the header itself.
+    pub header_bytes: usize,
+}
+
+/// Decodes the header at the start of `input`; `None` when more octets are needed. `role` is ours:
+/// a server takes masked frames only and a client unmasked ones only.
+pub fn decode(input: &[u8], role: Role) -> Result<Option<Header>, PeerFault> {
+    let Some(&first) = input.first() else { return Ok(None) };
+    // 5.2: "If a nonzero value is received and none of the negotiated extensions defines the
+    // meaning of such a nonzero value, the receiving endpoint MUST fail the connection".
+    if first & RSV != 0 {
+        return Err(PeerFault::ReservedBits);
+    }
+    let opcode = Opcode::from_bits(first & OPCODE).ok_or(PeerFault::UnknownOpcode)?;
+    let fin = first & FIN != 0;
+    // 5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be
+    // fragmented."
+    if opcode.is_control() && !fin {
+        return Err(PeerFault::FragmentedControl);
+    }
+    let Some(&second) = input.get(1) else { return Ok(None) };
+    let masked = second & MASKED != 0;
+    match (role, masked) {
+        (Role::Server, true) | (Role::Client, false) => {}
+        // 5.1: "The server MUST close the connection upon receiving a frame that is not masked."
+        (Role::Server, false) => return Err(PeerFault::Unmasked),
+        // 5.1: "A client MUST close a connection if it detects a masked frame."
+        (Role::Client, true) => return Err(PeerFault::Masked),
+    }
+    let short = second & LENGTH;
+    if opcode.is_control() && short >= LENGTH_16 {
+        return Err(PeerFault::ControlTooLong);
+    }
+    let Some((payload_len, at)) = decode_length(short, input)? else { return Ok(None) };
+    if !masked {
+        return Ok(Some(Header { fin, opcode, payload_len, mask: None, header_bytes: at }));
+    }
+    let Some(&mask) = input[at..].first_chunk::<4>() else { return Ok(None) };
+    Ok(Some(Header { fin, opcode, payload_len, mask: Some(mask), header_bytes: at + 4 }))
+}
+
+/// The payload's length and where the header goes on after it.
+fn decode_length(short: u8, input: &[u8]) -> Result<Option<(u64, usize)>, PeerFault> {
+    match short {
+        LENGTH_16 => {
+            let Some(&octets) = input[2..].first_chunk::<2>() else { return Ok(None) };
+            let len = u16::from_be_bytes(octets);
+            // 5.2: "in all cases, the minimal number of bytes MUST be used to encode the length".
+            if len < u16::from(LENGTH_16) {
+                return Err(PeerFault::LengthNotMinimal);
+            }
+            Ok(Some((u64::from(len), 4)))
+        }
+        LENGTH_64 => {
+            let Some(&octets) = input[2..].first_chunk::<8>() else { return Ok(None) };
+            let len = u64::from_be_bytes(octets);
+            // 5.2: "the most significant bit MUST be 0".
+            if len > i64::MAX as u64 {
+                return Err(PeerFault::LengthTopBit);
+            }
+            if len <= u64::from(u16::MAX) {
+                return Err(PeerFault::LengthNotMinimal);
+            }
+            Ok(Some((len, 10)))
+        }
+        short => Ok(Some((u64::from(short), 2))),
+    }
+}
+
+/// Encodes a header in its minimal form and gives its length.
+pub fn encode_header(
+    out: &mut [u8; HEADER_BYTES_MAX],
+    fin: bool,
+    opcode: Opcode,
+    payload_len: u64,
+    mask: Option<[u8; 4]>,
+) -> usize {
+    assert!(payload_len <= i64::MAX as u64, "5.2: the most significant bit must be 0");
+    assert!(!opcode.is_control() || (fin && payload_len < u64::from(LENGTH_16)), "5.5");
+    out[0] = if fin { FIN } else { 0 } | opcode as u8;
+    let masked = if mask.is_some() { MASKED } else { 0 };
+    let mut at = 2;
+    if payload_len < u64::from(LENGTH_16) {
+        out[1] = masked | payload_len as u8;
+    } else if let Ok(len) = u16::try_from(payload_len) {
+        out[1] = masked | LENGTH_16;
+        out[2..4].copy_from_slice(&len.to_be_bytes());
+        at = 4;
+    } else {
+        out[1] = masked | LENGTH_64;
+        out[2..10].copy_from_slice(&payload_len.to_be_bytes());
+        at = 10;
+    }
+    if let Some(mask) = mask {
+        out[at..at + 4].copy_from_slice(&mask);
+        at += 4;
+    }
+    at
+}
+
+/// Octets of a whole frame on the wire.
+pub fn frame_bytes(payload_len: usize, masked: bool) -> usize {
+    let length = match payload_len {
+        0..126 => 0,
+        126..65_536 => 2,
+        65_536.. => 8,
+    };
+    2 + length + if masked { 4 } else { 0 } + payload_len
+}
