@@ -1,12 +1,12 @@
 //! Memory of one turn's sends: what the fast path hands to the kernel.
 //!
-//! Owns an arena of fixed size, references to shared frames, and chains of segments that point into
-//! both. The shard fills it during a turn; the driver reads it within one `submit` call and the
-//! kernel keeps nothing of it after that (see [`super::op::Op::Send`]); the shard clears it when the
-//! exceptions of that submit have been dealt with.
+//! Owns an arena of fixed size, references to shared frames, and chains of segments that point
+//! into both. The shard fills it during a turn; the driver reads it within one `submit` call and
+//! the kernel keeps nothing of it after that (see [`super::op::Op::Send`]); the shard clears it
+//! when the exceptions of that submit have been dealt with.
 //!
 //! Invariants: S1 the arena never reallocates; S2 a segment points at bytes below the arena's mark
-//! or at a live shared frame; S3 a chain is acyclic, because a segment only ever links to a later one.
+//! or at a live shared frame; S3 a chain is acyclic, because a segment links only to a later one.
 
 use bytes::Bytes;
 
@@ -41,11 +41,7 @@ impl Staging {
     /// A staging area whose arena holds `arena_bytes`. Its memory is touched only as it is used.
     pub fn new(arena_bytes: usize) -> Self {
         assert!(arena_bytes <= u32::MAX as usize);
-        Staging {
-            arena: Vec::with_capacity(arena_bytes),
-            shared: Vec::new(),
-            segments: Vec::new(),
-        }
+        Staging { arena: Vec::with_capacity(arena_bytes), shared: Vec::new(), segments: Vec::new() }
     }
 
     /// Octets still free in the arena.

@@ -1,0 +1,157 @@
+//! The real binary as a server: started, found, asked, ended.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::http::{self, Metrics, Response};
+use super::process::Process;
+use super::{SOON, poll};
+
+/// The binary under test.
+pub(crate) const RINGWIRE: &str = env!("CARGO_BIN_EXE_ringwire");
+
+/// What a test's server gets unless the test says otherwise: small, and on the system's ports.
+const USUAL_FLAGS: &[(&str, &str)] = &[
+    ("--listen", "127.0.0.1:0"),
+    ("--admin", "127.0.0.1:0"),
+    ("--shards", "1"),
+    ("--max-connections", "256"),
+];
+
+/// Variables by which the surroundings could change what a process does.
+const FOREIGN_VARIABLES: &[&str] =
+    &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"];
+
+/// A running server, ended when dropped.
+pub(crate) struct Server {
+    process: Process,
+    /// Where clients connect.
+    pub(crate) ws: SocketAddr,
+    /// Where the operator asks.
+    pub(crate) admin: SocketAddr,
+}
+
+/// The binary, with nothing of the surroundings that would configure it.
+pub(crate) fn command(subcommand: &str) -> Command {
+    let mut command = Command::new(RINGWIRE);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RINGWIRE_") {
+            command.env_remove(name);
+        }
+    }
+    for name in FOREIGN_VARIABLES {
+        command.env_remove(name);
+    }
+    command.arg(subcommand).current_dir(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    command
+}
+
+impl Server {
+    /// `ringwire echo` with these flags.
+    pub(crate) fn echo(flags: &[&str]) -> Server {
+        Server::start("echo", flags)
+    }
+
+    /// `ringwire serve` with these flags.
+    pub(crate) fn serve(flags: &[&str]) -> Server {
+        Server::start("serve", flags)
+    }
+
+    /// Starts and waits until the server says that it is ready.
+    pub(crate) fn start(subcommand: &str, flags: &[&str]) -> Server {
+        let mut command = command(subcommand);
+        command.args(flags);
+        for (flag, value) in USUAL_FLAGS {
+            if !flags.contains(flag) {
+                command.args([flag, value]);
+            }
+        }
+        let process = Process::spawn(&format!("ringwire {subcommand}"), &mut command);
+        let ws = process.error_line("ringwire: listening on ws://", SOON);
+        let admin = process.error_line("ringwire: admin on http://", SOON);
+        process.error_line("ringwire: ready", SOON);
+        let addr = |text: &str| text.trim().parse().expect("an address with a port");
+        Server { ws: addr(&ws), admin: addr(&admin), process }
+    }
+
+    /// The URL for clients.
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/ws", self.ws)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Response {
+        http::request(self.admin, "GET", path, "")
+    }
+
+    /// Like `get`; `None` when the admin listener is gone.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Response> {
+        http::try_request(self.admin, "GET", path, "")
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &str) -> Response {
+        http::request(self.admin, "POST", path, body)
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::scrape(self.admin)
+    }
+
+    /// The value of one metric now.
+    pub(crate) fn metric(&self, family: &str, labels: &[(&str, &str)]) -> f64 {
+        self.metrics().value(family, labels)
+    }
+
+    /// Waits until a metric has exactly this value. A shard publishes its counters at the end of a
+    /// turn, so what a client has just seen may be counted a moment later.
+    pub(crate) fn await_metric(
+        &self,
+        family: &str,
+        labels: &[(&str, &str)],
+        wanted: f64,
+        limit: Duration,
+    ) {
+        let mut last = f64::NAN;
+        let seen = poll(limit, || {
+            last = self.metric(family, labels);
+            (last == wanted).then_some(())
+        });
+        assert!(seen.is_some(), "{family} {labels:?} is {last}, not {wanted}, after {limit:?}");
+    }
+
+    /// Octets of memory that the process occupies.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(status).expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).expect("VmRSS in kB");
+        kib.trim().parse::<u64>().expect("a number") * 1024
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    pub(crate) fn exit(&mut self, limit: Duration) -> ExitStatus {
+        self.process.exit(limit)
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
+    /// Ends the server by SIGTERM and asserts that it had nothing to complain about.
+    pub(crate) fn stop(mut self) {
+        assert!(self.is_running(), "the server did not survive");
+        self.terminate();
+        self.process.succeed(SOON);
+    }
+}
