@@ -6,4 +6,7 @@ pub mod base;
 pub mod limits;
 #[doc(hidden)]
 pub mod ring;
+#[doc(hidden)]
+pub mod pubsub;
+#[doc(hidden)]
 pub mod ws;
