@@ -2,4 +2,5 @@
 
 pub mod base;
 pub mod limits;
+pub mod metrics;
 pub mod ring;

@@ -2,8 +2,10 @@
 //!
 //! Nothing here knows of sockets, WebSocket or topics.
 
+pub mod error_code;
 pub mod ids;
 pub mod time;
 
+pub use error_code::ErrorCode;
 pub use ids::{ConnId, ConnKey, Generation, ShardId, Slot};
 pub use time::{Now, Tick};
