@@ -3,10 +3,14 @@
 #[doc(hidden)]
 pub mod base;
 #[doc(hidden)]
+pub mod conn;
+#[doc(hidden)]
 pub mod limits;
 #[doc(hidden)]
-pub mod ring;
+pub mod metrics;
 #[doc(hidden)]
 pub mod pubsub;
+#[doc(hidden)]
+pub mod ring;
 #[doc(hidden)]
 pub mod ws;

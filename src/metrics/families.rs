@@ -1,0 +1,181 @@
+//! The metric families: name, kind, help and the label that tells a family's series apart.
+//!
+//! Invariants: names are valid for Prometheus and start with `ringwire_` (or `process_`, where the
+//! name is one that dashboards know); a counter ends in `_total`; the unit stands last before it.
+//! Which series a family has is written in `catalog`.
+
+/// How a value moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only up, from zero at the start of the process.
+    Counter,
+    /// Up and down.
+    Gauge,
+}
+
+/// One family, as Prometheus understands the word.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Family {
+    /// The full name.
+    pub name: &'static str,
+    /// How its values move.
+    pub kind: Kind,
+    /// One sentence for the operator.
+    pub help: &'static str,
+    /// Name of the label that tells its series apart.
+    pub label: Option<&'static str>,
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, help, label: None }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Gauge, help, label: None }
+}
+
+impl Family {
+    const fn by(mut self, label: &'static str) -> Family {
+        self.label = Some(label);
+        self
+    }
+}
+
+macro_rules! families {
+    ($($constant:ident = $family:expr;)*) => {
+        $(
+            #[doc = stringify!($family)]
+            pub static $constant: Family = $family;
+        )*
+        /// Every family that shards count, in the order of this file.
+        pub static ALL: &[&Family] = &[$(&$constant),*];
+    };
+}
+
+families! {
+    ACCEPTED = counter("ringwire_connections_accepted_total", "TCP connections accepted.");
+    OPEN = gauge("ringwire_connections_open", "WebSocket connections that are open.");
+    CLOSED = counter("ringwire_connections_closed_total",
+        "WebSocket connections ended, by close code (1005: none given, 1006: without a close).")
+        .by("code");
+    HANDSHAKES = counter("ringwire_handshakes_completed_total", "Upgrades answered with 101.");
+    REFUSED = counter("ringwire_handshakes_refused_total", "Upgrades not granted, by cause.")
+        .by("cause");
+    ACCEPT_FAILURES = counter("ringwire_accept_failures_total",
+        "Accepts that the kernel failed for another reason than a full table.");
+    ACCEPT_TABLE_FULL = counter("ringwire_accept_table_full_total",
+        "Accepts refused because the table of descriptors was full.");
+    PEER_FAULTS = counter("ringwire_peer_faults_total",
+        "Violations of the protocol by the peer, by fault.")
+        .by("fault");
+
+    MESSAGES_RECEIVED = counter("ringwire_messages_received_total", "Messages from peers.");
+    MESSAGES_SENT = counter("ringwire_messages_sent_total", "Messages queued to peers.");
+    RECEIVED_BYTES = counter("ringwire_received_bytes_total", "Octets read from sockets.");
+    SENT_BYTES = counter("ringwire_sent_bytes_total", "Octets that the kernel took for sending.");
+    PINGS_RECEIVED = counter("ringwire_pings_received_total", "Pings from peers.");
+    PINGS_SENT = counter("ringwire_pings_sent_total", "Heartbeat pings sent.");
+    PINGS_COALESCED = counter("ringwire_pings_coalesced_total",
+        "Pings answered by the pong to a later one, because both waited (RFC 6455, 5.5.3).");
+    PINGS_DROPPED = counter("ringwire_pings_dropped_total",
+        "Pings left without an answer because the connection's egress was full.");
+    PONGS_RECEIVED = counter("ringwire_pongs_received_total", "Pongs from peers.");
+    PONGS_SENT = counter("ringwire_pongs_sent_total", "Pongs sent.");
+    HEARTBEATS_LOST = counter("ringwire_heartbeats_lost_total",
+        "Connections closed because nothing came back before the heartbeat's deadline.");
+
+    PUBLISHES = counter("ringwire_publishes_accepted_total", "Publishes sequenced here.");
+    PUBLISHES_REFUSED = counter("ringwire_publishes_refused_total", "Publishes given back.");
+    DELIVERIES = counter("ringwire_deliveries_total", "Published messages queued to subscribers.");
+    DELIVERIES_DROPPED = counter("ringwire_deliveries_dropped_total",
+        "Published messages that a slow subscriber did not get, by policy.")
+        .by("policy");
+    SLOW_CONSUMERS = counter("ringwire_slow_consumers_closed_total",
+        "Connections closed because they read too slowly.");
+    TOPICS = gauge("ringwire_topics", "Topics whose home is here.");
+    SUBSCRIPTIONS = gauge("ringwire_subscriptions", "Subscriptions held by connections.");
+    ERRORS_SENT = counter("ringwire_errors_sent_total", "Errors answered to clients, by code.")
+        .by("code");
+
+    EGRESS_QUEUED_BYTES = gauge("ringwire_egress_queued_bytes",
+        "Octets that wait to be sent, over all connections.");
+    INGRESS_PARTIAL_BYTES = gauge("ringwire_ingress_partial_bytes",
+        "Octets held of messages that are not complete, over all connections.");
+    READS_PAUSED = counter("ringwire_reads_paused_total",
+        "Times that reading paused because a connection's egress was above its high mark.");
+    FAST_SENDS = counter("ringwire_fast_sends_total",
+        "Sends taken whole by the kernel without a completion.");
+    SHORT_SENDS = counter("ringwire_short_sends_total",
+        "Sends of which the kernel took only a part, or nothing.");
+    QUEUED_SENDS = counter("ringwire_queued_sends_total",
+        "Sends armed to wait for room in the socket.");
+
+    LANE_FULL = counter("ringwire_lane_full_total",
+        "Envelopes that found the lane to another shard full.");
+    LANE_REQUESTS = counter("ringwire_lane_requests_total", "Requests sent to other shards.");
+    LANE_RESPONSES = counter("ringwire_lane_responses_total", "Answers sent to other shards.");
+    DOORBELLS = counter("ringwire_doorbells_rung_total", "Sleeping shards woken.");
+    TURNS = counter("ringwire_turns_total", "Turns of the event loop.");
+    BUSY = counter("ringwire_loop_busy_microseconds_total",
+        "Time in turns, without the time spent waiting for the kernel.");
+    RECV_STARVED = counter("ringwire_recv_starved_total",
+        "Receives that ended because the pool of buffers was empty.");
+    CQ_OVERFLOW = counter("ringwire_cq_overflow_total",
+        "Turns that found completions held back by the kernel because the CQ was full.");
+    SQ_FULL = counter("ringwire_sq_full_total",
+        "Submissions forced in the middle of a turn because the SQ was full.");
+    STALE = counter("ringwire_stale_completions_total",
+        "Completions for a connection that has ended.");
+}
+
+/// Families of the whole process, which the scrape adds; no shard counts them.
+pub mod process {
+    use super::{Family, gauge};
+
+    /// Constant 1; the label carries the version.
+    pub static BUILD_INFO: Family =
+        gauge("ringwire_build_info", "Always 1; the label tells what was built.").by("version");
+    /// When the process started.
+    pub static START_TIME: Family =
+        gauge("process_start_time_seconds", "Start of the process, in seconds of Unix time.");
+    /// What the process occupies.
+    pub static RESIDENT: Family =
+        gauge("process_resident_memory_bytes", "Memory of the process that is resident.");
+    /// What the process has mapped.
+    pub static VIRTUAL: Family =
+        gauge("process_virtual_memory_bytes", "Memory that the process has mapped.");
+    /// Descriptors in the process's own table.
+    pub static OPEN_FDS: Family = gauge(
+        "process_open_fds",
+        "Descriptors of the process; connections on direct descriptors are not among them.",
+    );
+    /// How many shards run.
+    pub static SHARDS: Family = gauge("ringwire_shards", "Shards that the process runs.");
+    /// Whether new connections are taken.
+    pub static READY: Family =
+        gauge("ringwire_ready", "1 when ready; 0 while starting or draining.");
+    /// Open connections of each shard.
+    pub static SHARD_OPEN: Family =
+        gauge("ringwire_shard_connections_open", "WebSocket connections open, by shard.")
+            .by("shard");
+    /// Turns of each shard.
+    pub static SHARD_TURNS: Family = Family {
+        name: "ringwire_shard_turns_total",
+        kind: super::Kind::Counter,
+        help: "Turns of the event loop, by shard.",
+        label: Some("shard"),
+    };
+
+    /// All of them.
+    pub static ALL: &[&Family] = &[
+        &BUILD_INFO,
+        &START_TIME,
+        &RESIDENT,
+        &VIRTUAL,
+        &OPEN_FDS,
+        &SHARDS,
+        &READY,
+        &SHARD_OPEN,
+        &SHARD_TURNS,
+    ];
+}
