@@ -49,3 +49,21 @@ const _: () = assert!(CQ_ENTRIES > RECV_BUFFERS as u32 + ACCEPTS_IN_FLIGHT as u3
 const _: () = assert!(RECV_BUFFERS <= RECV_BUFFERS_MAX && RECV_BUFFERS.is_power_of_two());
 const _: () = assert!(PARTIAL_PAYLOAD_BYTES_MIN <= PARTIAL_PAYLOAD_KEPT_BYTES);
 const _: () = assert!(PARTIALS_POOLED_MAX * PARTIAL_PAYLOAD_KEPT_BYTES <= 1 << 20);
+
+/// Octets that may wait for one connection, by default.
+pub const EGRESS_BYTES_MAX: usize = 1 << 20;
+/// What a waiting frame is charged beside its own octets: its entry, its allocation, and slack.
+pub const EGRESS_FRAME_OVERHEAD_BYTES: usize = 128;
+/// Part of the egress limit that only control frames may use, so that a close can be said.
+pub const EGRESS_CONTROL_RESERVE_BYTES: usize = 1024;
+/// Frames of one queued send.
+pub const QUEUED_SEND_FRAMES_MAX: usize = 64;
+/// Octets of one queued send, unless its first frame alone is longer.
+pub const QUEUED_SEND_BYTES_MAX: usize = 256 * 1024;
+/// From this size on a frame is sent from where it is instead of being copied into the arena.
+pub const ARENA_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Octets of a control frame: header and payload (RFC 6455, section 5.5).
+pub const CONTROL_FRAME_BYTES_MAX: usize = 2 + 125;
+
+const _: () = assert!(EGRESS_CONTROL_RESERVE_BYTES > 4 * CONTROL_FRAME_BYTES_MAX);
+const _: () = assert!(EGRESS_BYTES_MAX > MESSAGE_BYTES_MAX + EGRESS_CONTROL_RESERVE_BYTES);

@@ -82,19 +82,36 @@ impl Staging {
         SegmentId(self.segments.len() as u32 - 1)
     }
 
-    /// Appends to the chain whose last segment is `last`, and gives the new last one. A piece that
-    /// continues the arena where `last` ends only makes `last` longer.
+    /// Appends to the chain whose last segment is `last`, and gives the new last one.
     pub fn extend(&mut self, last: SegmentId, piece: Piece) -> SegmentId {
-        if let (Piece::Arena { start, len }, Piece::Arena { start: next, len: more }) =
-            (self.segments[last.0 as usize].piece, piece)
-            && start + len == next
-        {
-            self.segments[last.0 as usize].piece = Piece::Arena { start, len: len + more };
-            return last;
-        }
         let id = self.chain(piece);
         self.segments[last.0 as usize].next = Some(id);
         id
+    }
+
+    /// Makes the last segment longer by the `len` octets that were just written, if they continue
+    /// what it has of the arena. False when they do not.
+    pub fn grow(&mut self, last: SegmentId, written: Piece) -> bool {
+        let segment = &mut self.segments[last.0 as usize];
+        match (segment.piece, written) {
+            (Piece::Arena { start, len }, Piece::Arena { start: next, len: more })
+                if start + len == next =>
+            {
+                segment.piece = Piece::Arena { start, len: len + more };
+                true
+            }
+            (Piece::Arena { .. } | Piece::Shared { .. }, _) => false,
+        }
+    }
+
+    /// The segment after `id` in its chain.
+    pub fn next(&self, id: SegmentId) -> Option<SegmentId> {
+        self.segments[id.0 as usize].next
+    }
+
+    /// The piece of a segment.
+    pub fn piece(&self, id: SegmentId) -> Piece {
+        self.segments[id.0 as usize].piece
     }
 
     /// The pieces of a chain, first to last.
