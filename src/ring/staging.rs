@@ -41,11 +41,7 @@ impl Staging {
     /// A staging area whose arena holds `arena_bytes`. Its memory is touched only as it is used.
     pub fn new(arena_bytes: usize) -> Self {
         assert!(arena_bytes <= u32::MAX as usize);
-        Staging {
-            arena: Vec::with_capacity(arena_bytes),
-            shared: Vec::new(),
-            segments: Vec::new(),
-        }
+        Staging { arena: Vec::with_capacity(arena_bytes), shared: Vec::new(), segments: Vec::new() }
     }
 
     /// Octets still free in the arena.
