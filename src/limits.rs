@@ -25,6 +25,19 @@ pub const RECV_BUFFERS_MAX: u16 = 32768;
 /// Accepts in flight per TCP listener (each owns the address that the kernel fills in).
 pub const ACCEPTS_IN_FLIGHT: u16 = 64;
 
+/// Pieces of one sendmsg(2): the kernel's UIO_MAXIOV. What a chain has beyond it is gathered.
+pub const PIECES_PER_SEND_MAX: usize = 1024;
+/// Pieces of all fast sends between two submissions.
+pub const PIECES_STAGED_MAX: usize = 8 * PIECES_PER_SEND_MAX;
+/// Finished records of queued sends that a shard keeps for reuse.
+pub const QUEUED_SENDS_SPARE_MAX: usize = 64;
+/// Kernel worker threads of a ring, each of the two kinds. Only shutdown(2) runs there.
+pub const RING_WORKERS_MAX: u32 = 2;
+/// Times that an `io_uring_enter` which the kernel can't serve now is repeated.
+pub const ENTER_RETRIES_MAX: u32 = 10_000;
+/// How long a driver that goes away waits for the kernel to let go of its memory.
+pub const RING_TEARDOWN_MS_MAX: u64 = 2_000;
+
 /// Octets of a request head (RFC 6455, section 4.1), by default.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Header fields of a request head.
@@ -67,3 +80,4 @@ pub const CONTROL_FRAME_BYTES_MAX: usize = 2 + 125;
 
 const _: () = assert!(EGRESS_CONTROL_RESERVE_BYTES > 4 * CONTROL_FRAME_BYTES_MAX);
 const _: () = assert!(EGRESS_BYTES_MAX > MESSAGE_BYTES_MAX + EGRESS_CONTROL_RESERVE_BYTES);
+const _: () = assert!(PIECES_STAGED_MAX >= PIECES_PER_SEND_MAX);

@@ -1,7 +1,7 @@
 //! The one codec of `user_data`: kind 10 | slot 22 | generation 32.
 
 use crate::base::{ConnKey, Generation, ShardId, Slot};
-use crate::ring::op::ListenerId;
+use crate::ring::op::{FileSlot, ListenerId};
 
 /// What a completion belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub enum UserData {
     Send(ConnKey),
     /// A queued send.
     SendQueued(ConnKey),
-    /// A shutdown.
-    Shutdown,
+    /// A shutdown: the kernel looks its descriptor up late, so the slot is held until it is over.
+    Shutdown(FileSlot),
     /// The closing of a connection's descriptor.
     Close(ConnKey),
     /// The closing of a descriptor that never became a connection.
@@ -46,7 +46,7 @@ impl UserData {
             UserData::CancelRecv(key) => conn(4, key),
             UserData::Send(key) => conn(5, key),
             UserData::SendQueued(key) => conn(6, key),
-            UserData::Shutdown => word(7, 0, 0),
+            UserData::Shutdown(file) => word(7, 0, file.0),
             UserData::Close(key) => conn(8, key),
             UserData::CloseUnused => word(9, 0, 0),
             UserData::Wake(shard) => word(10, u32::from(shard.0), 0),
@@ -68,7 +68,7 @@ impl UserData {
             4 => UserData::CancelRecv(key),
             5 => UserData::Send(key),
             6 => UserData::SendQueued(key),
-            7 => UserData::Shutdown,
+            7 => UserData::Shutdown(FileSlot(low)),
             8 => UserData::Close(key),
             9 => UserData::CloseUnused,
             10 => UserData::Wake(ShardId(slot as u16)),
@@ -99,7 +99,7 @@ mod tests {
             UserData::CancelRecv(key),
             UserData::Send(key),
             UserData::SendQueued(key),
-            UserData::Shutdown,
+            UserData::Shutdown(FileSlot((1 << 20) - 1)),
             UserData::Close(key),
             UserData::CloseUnused,
             UserData::Wake(ShardId(1023)),

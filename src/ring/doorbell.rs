@@ -1,0 +1,90 @@
+//! Waking threads: shards by a message to their ring, the control plane by an eventfd.
+//!
+//! Owns what a thread without a data ring needs to wake a shard. Carries no data: what there is to
+//! say lies in a lane already.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use io_uring::{IoUring, opcode, types::Fd};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::user_data::UserData;
+use crate::base::ShardId;
+
+const ENTRIES: u32 = 2;
+
+/// Wakes shards from a thread that has no data ring. Costs one system call a time.
+pub struct Doorbell {
+    ring: IoUring,
+    shards: Vec<RawFd>,
+}
+
+impl Doorbell {
+    /// A doorbell for shards whose rings are `shards`, by `ShardId`. They have to stay open.
+    pub fn new(shards: Vec<RawFd>) -> io::Result<Self> {
+        Ok(Doorbell { ring: IoUring::builder().dontfork().build(ENTRIES)?, shards })
+    }
+
+    /// Wakes a shard, asleep or not.
+    pub fn ring(&mut self, shard: ShardId) -> io::Result<()> {
+        let entry = wake(self.shards[shard.index()]).user_data(UserData::Wake(shard).encode());
+        // SAFETY: a ring message points at no memory. There is room: each call takes its completion.
+        unsafe { self.ring.submission().push(&entry) }.expect("the queue is empty");
+        loop {
+            match self.ring.submit_and_wait(1) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if let Some(cqe) = self.ring.completion().next() {
+                let failed = cqe.result() < 0;
+                return if failed {
+                    Err(io::Error::from_raw_os_error(-cqe.result()))
+                } else {
+                    Ok(())
+                };
+            }
+        }
+    }
+}
+
+/// A message to another ring that arrives as `Woken`.
+pub(super) fn wake(ring: RawFd) -> io_uring::squeue::Entry {
+    opcode::MsgRingData::new(Fd(ring), 0, UserData::Woken.encode(), None).build()
+}
+
+/// Wakes the control plane, which waits for it to become readable.
+#[derive(Debug)]
+pub struct ControlBell {
+    event: EventFd,
+}
+
+impl ControlBell {
+    /// A silent bell.
+    pub fn new() -> io::Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(ControlBell { event: EventFd::from_value_and_flags(0, flags)? })
+    }
+
+    /// Takes all rings since the last call; true when there were any.
+    pub fn answer(&self) -> io::Result<bool> {
+        match self.event.read() {
+            Ok(rings) => Ok(rings > 0),
+            Err(nix::Error::EAGAIN) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for ControlBell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
+impl AsRawFd for ControlBell {
+    fn as_raw_fd(&self) -> RawFd {
+        self.event.as_raw_fd()
+    }
+}
