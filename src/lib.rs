@@ -5,6 +5,8 @@ pub mod base;
 #[doc(hidden)]
 pub mod conn;
 #[doc(hidden)]
+pub mod control;
+#[doc(hidden)]
 pub mod limits;
 #[doc(hidden)]
 pub mod metrics;

@@ -81,3 +81,37 @@ pub const CONTROL_FRAME_BYTES_MAX: usize = 2 + 125;
 const _: () = assert!(EGRESS_CONTROL_RESERVE_BYTES > 4 * CONTROL_FRAME_BYTES_MAX);
 const _: () = assert!(EGRESS_BYTES_MAX > MESSAGE_BYTES_MAX + EGRESS_CONTROL_RESERVE_BYTES);
 const _: () = assert!(PIECES_STAGED_MAX >= PIECES_PER_SEND_MAX);
+
+/// Connections to the admin listener; the next one is answered 503 and closed.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Octets of an admin request's head.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Octets of an admin request's body.
+pub const ADMIN_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How long an admin request's head may take, and how long a connection may idle.
+pub const ADMIN_HEAD_TIMEOUT_MS: u64 = 10_000;
+/// How long an admin request's body may take.
+pub const ADMIN_BODY_TIMEOUT_MS: u64 = 10_000;
+/// Age at which an admin connection is closed after its present request, so that a reader that
+/// never reads does not hold its place forever.
+pub const ADMIN_CONNECTION_AGE_MS: u64 = 600_000;
+/// How long connections may finish after they were told to end.
+pub const ADMIN_GRACE_MS: u64 = 2_000;
+/// Questions to the shards that may wait to be carried there.
+pub const ASKS_WAITING_MAX: usize = 1024;
+/// How long the shards may take to answer one.
+pub const ASK_TIMEOUT_MS: u64 = 5_000;
+/// Topics of one broadcast.
+pub const BROADCAST_TOPICS_MAX: usize = 1000;
+/// Publishes of one broadcast that are under way at once.
+pub const BROADCAST_IN_FLIGHT: usize = 64;
+/// Topics in one answer of the listing, at most.
+pub const TOPICS_LISTED_MAX: usize = 1000;
+/// Topics that a listing has when the request does not say.
+pub const TOPICS_LISTED_DEFAULT: usize = 100;
+/// Samples that the rates of the status are computed over, one each second.
+pub const RATE_SAMPLES: usize = 10;
+
+const _: () = assert!(ADMIN_BODY_BYTES_MAX > MESSAGE_BYTES_MAX);
+const _: () = assert!(ASKS_WAITING_MAX >= ADMIN_CONNECTIONS_MAX + BROADCAST_IN_FLIGHT);
+const _: () = assert!(TOPICS_LISTED_DEFAULT <= TOPICS_LISTED_MAX);

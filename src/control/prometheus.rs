@@ -1,0 +1,213 @@
+//! The board as Prometheus text.
+//!
+//! One recorder for each server, held here and never installed globally, so several servers of one
+//! process do not mix. Every series is registered at the start: it shows as zero before its first
+//! increment. A scrape copies the board into the recorder and renders; it never stops a shard.
+
+use super::bridge::{Bridge, Stage};
+use crate::metrics::families::{self, Family, Kind, process};
+use crate::metrics::{Board, Metric};
+use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+/// The media type of what [`Exporter::render`] gives.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+static METADATA: Metadata<'static> = Metadata::new("ringwire", Level::INFO, None);
+
+/// Turns the board's numbers into the text of a scrape.
+pub struct Exporter {
+    handle: PrometheusHandle,
+    bridge: Bridge,
+    series: Vec<(Metric, Series)>,
+    shards: Vec<(Gauge, Counter)>,
+    ready: Gauge,
+    resident: Gauge,
+    mapped: Gauge,
+    open_fds: Gauge,
+}
+
+enum Series {
+    Counter(Counter),
+    Gauge(Gauge),
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exporter").field("series", &self.series.len()).finish_non_exhaustive()
+    }
+}
+
+impl Exporter {
+    /// Registers and describes every series.
+    pub fn new(bridge: Bridge) -> Exporter {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        for family in families::ALL.iter().chain(process::ALL) {
+            describe(&recorder, family);
+        }
+        set_constants(&recorder, &bridge);
+        Exporter {
+            handle: recorder.handle(),
+            series: Metric::ALL.iter().map(|m| (*m, series(&recorder, *m))).collect(),
+            shards: (0..bridge.board.shards()).map(|shard| of_shard(&recorder, shard)).collect(),
+            ready: gauge(&recorder, &process::READY, None),
+            resident: gauge(&recorder, &process::RESIDENT, None),
+            mapped: gauge(&recorder, &process::VIRTUAL, None),
+            open_fds: gauge(&recorder, &process::OPEN_FDS, None),
+            bridge,
+        }
+    }
+
+    /// The text of a scrape, now.
+    pub fn render(&self) -> String {
+        self.copy_board(&self.bridge.board);
+        self.ready.set(if self.bridge.state.stage() == Stage::Ready { 1.0 } else { 0.0 });
+        if let Some((mapped, resident)) = memory_bytes() {
+            self.mapped.set(mapped as f64);
+            self.resident.set(resident as f64);
+        }
+        if let Ok(fds) = std::fs::metadata("/proc/self/fd") {
+            // Since Linux 6.2 the size is the count; walking a million entries would stall.
+            self.open_fds.set(fds.len() as f64);
+        }
+        self.handle.render()
+    }
+
+    fn copy_board(&self, board: &Arc<Board>) {
+        for (metric, series) in &self.series {
+            let total = board.total(*metric);
+            match series {
+                Series::Counter(counter) => counter.absolute(total),
+                Series::Gauge(gauge) => gauge.set(total as f64),
+            }
+        }
+        let open = board.per_shard(Metric::ConnectionsOpen);
+        let turns = board.per_shard(Metric::Turns);
+        for ((gauge, counter), (open, turns)) in self.shards.iter().zip(open.zip(turns)) {
+            gauge.set(open as f64);
+            counter.absolute(turns);
+        }
+    }
+}
+
+fn describe(recorder: &PrometheusRecorder, family: &'static Family) {
+    let name = KeyName::from_const_str(family.name);
+    match family.kind {
+        Kind::Counter => recorder.describe_counter(name, None, family.help.into()),
+        Kind::Gauge => recorder.describe_gauge(name, None, family.help.into()),
+    }
+}
+
+/// What does not change while the process lives.
+fn set_constants(recorder: &PrometheusRecorder, bridge: &Bridge) {
+    let version = Some(("version", env!("CARGO_PKG_VERSION").to_owned()));
+    gauge(recorder, &process::BUILD_INFO, version).set(1.0);
+    gauge(recorder, &process::SHARDS, None).set(f64::from(bridge.board.shards()));
+    // A clock before 1970 is shown as 1970: the scrape goes on.
+    let started = bridge.state.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    gauge(recorder, &process::START_TIME, None).set(started.as_secs_f64());
+}
+
+fn series(recorder: &PrometheusRecorder, metric: Metric) -> Series {
+    let label = metric.label().map(|(key, value)| (key, value.to_owned()));
+    match metric.family().kind {
+        Kind::Counter => Series::Counter(counter(recorder, metric.family(), label)),
+        Kind::Gauge => Series::Gauge(gauge(recorder, metric.family(), label)),
+    }
+}
+
+fn of_shard(recorder: &PrometheusRecorder, shard: u16) -> (Gauge, Counter) {
+    let label = || Some(("shard", shard.to_string()));
+    let open = gauge(recorder, &process::SHARD_OPEN, label());
+    (open, counter(recorder, &process::SHARD_TURNS, label()))
+}
+
+type LabelPair = Option<(&'static str, String)>;
+
+fn gauge(recorder: &PrometheusRecorder, family: &'static Family, label: LabelPair) -> Gauge {
+    recorder.register_gauge(&key(family, label), &METADATA)
+}
+
+fn counter(recorder: &PrometheusRecorder, family: &'static Family, label: LabelPair) -> Counter {
+    recorder.register_counter(&key(family, label), &METADATA)
+}
+
+fn key(family: &'static Family, label: LabelPair) -> Key {
+    let labels: Vec<Label> = label.map(|(key, value)| Label::new(key, value)).into_iter().collect();
+    Key::from_parts(family.name, labels)
+}
+
+/// Mapped and resident memory of the process; `None` where procfs is hidden.
+fn memory_bytes() -> Option<(u64, u64)> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Some((kib("VmSize:")? * 1024, kib("VmRSS:")? * 1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ShardId;
+    use crate::control::{Event, ServerState};
+    use crate::metrics::ShardCounters;
+
+    fn exporter(shards: u16) -> Exporter {
+        let bridge = Bridge::new(Board::new(shards), ServerState::new(), Event::new()).0;
+        Exporter::new(bridge)
+    }
+
+    #[test]
+    fn every_series_is_there_once_from_the_start_with_help_and_type() {
+        let text = exporter(2).render();
+        for family in families::ALL.iter().chain(process::ALL) {
+            let kind = if family.kind == Kind::Counter { "counter" } else { "gauge" };
+            for line in [
+                format!("# HELP {} {}", family.name, family.help),
+                format!("# TYPE {} {kind}", family.name),
+            ] {
+                assert_eq!(text.lines().filter(|l| **l == line).count(), 1, "{line}");
+            }
+        }
+        for metric in Metric::ALL {
+            let label = metric.label().map_or(String::new(), |(k, v)| format!("{{{k}=\"{v}\"}}"));
+            let line = format!("{}{label} 0", metric.family().name);
+            assert_eq!(text.lines().filter(|l| **l == line).count(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_scrape_shows_the_sums_and_two_servers_do_not_mix() {
+        let (one, other) = (exporter(2), exporter(1));
+        for shard in 0..2 {
+            let mut counters = ShardCounters::new();
+            counters.set(Metric::ConnectionsOpen, 20 + u64::from(shard));
+            counters.add(Metric::RefusedNotFound, 3);
+            one.bridge.board.publish(ShardId(shard), &mut counters);
+        }
+        one.bridge.state.advance(Stage::Ready);
+        let text = one.render();
+        for line in [
+            "ringwire_connections_open 41",
+            "ringwire_shard_connections_open{shard=\"1\"} 21",
+            "ringwire_handshakes_refused_total{cause=\"not_found\"} 6",
+            "ringwire_ready 1",
+            "ringwire_shards 2",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+        }
+        assert!(other.render().lines().any(|l| l == "ringwire_connections_open 0"));
+    }
+
+    #[test]
+    fn memory_is_in_bytes() {
+        let ballast = vec![1u8; 32 << 20];
+        let (mapped, resident) = memory_bytes().expect("procfs");
+        assert!(mapped >= resident && resident >= ballast.len() as u64);
+        assert!(resident < 4 << 30, "a test process of {resident} bytes");
+    }
+}

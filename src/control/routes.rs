@@ -1,0 +1,270 @@
+//! Which request does what.
+//!
+//! Names and counts are checked here, before anything is asked of a shard. `data` is passed on as
+//! it was written, octet for octet.
+
+use super::bridge::{Bridge, Refused, Sequenced, Stage};
+use super::http::{Answer, ErrorDetail, Failure, answer, json, json_body};
+use super::prometheus::{CONTENT_TYPE, Exporter};
+use super::query;
+use super::rates::Rates;
+use super::status::Status;
+use crate::base::ErrorCode;
+use crate::limits::{BROADCAST_IN_FLIGHT, BROADCAST_TOPICS_MAX};
+use crate::limits::{TOPICS_LISTED_DEFAULT, TOPICS_LISTED_MAX};
+use crate::pubsub::check_topic;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::time::Duration;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What the routes work with; one for all connections of the listener.
+#[derive(Debug)]
+pub struct Admin {
+    bridge: Bridge,
+    exporter: Exporter,
+    pub(super) rates: RefCell<Rates>,
+    body_timeout: Duration,
+    /// Whether browsers could reach the listener (TCP), so that the host must be checked.
+    check_host: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Health,
+    Ready,
+    Metrics,
+    Publish,
+    Broadcast,
+    Topics,
+    Status,
+    Drain,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PublishBody<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BroadcastBody<'a> {
+    #[serde(borrow)]
+    topics: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Results<T> {
+    results: Vec<T>,
+}
+
+#[derive(Serialize)]
+struct BroadcastResult<'a> {
+    topic: &'a str,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Published(Sequenced),
+    Refused { error: ErrorDetail<'static> },
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Route> {
+        Some(match path {
+            "/healthz" => Route::Health,
+            "/readyz" => Route::Ready,
+            "/metrics" => Route::Metrics,
+            "/v1/publish" => Route::Publish,
+            "/v1/broadcast" => Route::Broadcast,
+            "/v1/topics" => Route::Topics,
+            "/v1/status" => Route::Status,
+            "/v1/drain" => Route::Drain,
+            _ => return None,
+        })
+    }
+
+    /// The methods, as `Allow` lists them.
+    fn allow(self) -> &'static str {
+        match self {
+            Route::Health | Route::Ready | Route::Metrics => "GET, HEAD",
+            Route::Topics | Route::Status => "GET, HEAD",
+            Route::Publish | Route::Broadcast | Route::Drain => "POST",
+        }
+    }
+}
+
+impl Admin {
+    /// The routes over a bridge.
+    pub fn new(bridge: Bridge, body_timeout: Duration, check_host: bool) -> Admin {
+        let exporter = Exporter::new(bridge.clone());
+        Admin { bridge, exporter, rates: RefCell::default(), body_timeout, check_host }
+    }
+
+    /// Samples the counters for the rates of the status.
+    pub fn sample(&self) {
+        self.rates.borrow_mut().sample(std::time::Instant::now(), &self.bridge.board);
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request<Incoming>) -> Answer {
+        self.route(request).await.unwrap_or_else(|failure| failure.answer())
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Answer, Failure> {
+        if self.check_host && !host_is_local(&request) {
+            let message = "the Host of an admin request must be localhost or an address";
+            return Err(Failure::new(ErrorCode::Forbidden, message));
+        }
+        let Some(route) = Route::of(request.uri().path()) else {
+            let failure = Failure::new(ErrorCode::BadRequest, "no such path");
+            return Err(failure.with_status(StatusCode::NOT_FOUND));
+        };
+        let asked =
+            if request.method() == Method::HEAD { "GET" } else { request.method().as_str() };
+        if !route.allow().split(", ").any(|method| method == asked) {
+            return Err(Failure::method_not_allowed(route.allow()));
+        }
+        match route {
+            Route::Health => Ok(answer(StatusCode::OK, TEXT, "ok\n")),
+            Route::Ready => Ok(self.ready()),
+            Route::Metrics => Ok(answer(StatusCode::OK, CONTENT_TYPE, self.exporter.render())),
+            Route::Publish => self.publish(request).await,
+            Route::Broadcast => self.broadcast(request).await,
+            Route::Topics => self.topics(request.uri().query().unwrap_or_default()).await,
+            Route::Status => {
+                Ok(json(StatusCode::OK, &Status::of(&self.bridge, &self.rates.borrow())))
+            }
+            Route::Drain => self.drain(request).await,
+        }
+    }
+
+    fn ready(&self) -> Answer {
+        let stage = self.bridge.state.stage();
+        match stage {
+            Stage::Ready => answer(StatusCode::OK, TEXT, "ready\n"),
+            Stage::Starting | Stage::Draining => {
+                Failure::new(ErrorCode::Unavailable, stage.as_str()).answer()
+            }
+        }
+    }
+
+    async fn publish(&self, request: Request<Incoming>) -> Result<Answer, Failure> {
+        let body = json_body(request, self.body_timeout).await?;
+        let PublishBody { topic, data } = parse(&body)?;
+        check_name(&topic)?;
+        let data = Bytes::copy_from_slice(data.get().as_bytes());
+        let sequenced = self.bridge.publish(&topic, data)?.answer().await??;
+        Ok(json(StatusCode::OK, &sequenced))
+    }
+
+    /// All names are checked first: either nothing is published, or every topic has its result.
+    async fn broadcast(&self, request: Request<Incoming>) -> Result<Answer, Failure> {
+        let body = json_body(request, self.body_timeout).await?;
+        let BroadcastBody { topics, data } = parse(&body)?;
+        if topics.is_empty() || topics.len() > BROADCAST_TOPICS_MAX {
+            let message = format!("`topics` must name 1 to {BROADCAST_TOPICS_MAX} topics");
+            return Err(Failure::new(ErrorCode::BadRequest, message));
+        }
+        topics.iter().try_for_each(|topic| check_name(topic))?;
+        let data = Bytes::copy_from_slice(data.get().as_bytes());
+        let mut results = Vec::with_capacity(topics.len());
+        for some in topics.chunks(BROADCAST_IN_FLIGHT) {
+            results.extend(self.publish_together(some, &data).await);
+        }
+        Ok(json(StatusCode::OK, &Results { results }))
+    }
+
+    async fn publish_together<'a>(
+        &self,
+        topics: &'a [Cow<'_, str>],
+        data: &Bytes,
+    ) -> Vec<BroadcastResult<'a>> {
+        let pending: Vec<_> = topics.iter().map(|t| self.bridge.publish(t, data.clone())).collect();
+        let mut results = Vec::with_capacity(topics.len());
+        for (topic, pending) in topics.iter().zip(pending) {
+            let sequenced = match pending {
+                Ok(pending) => pending.answer().await.and_then(|answer| answer),
+                Err(refused) => Err(refused),
+            };
+            results.push(BroadcastResult { topic, outcome: sequenced.into() });
+        }
+        results
+    }
+
+    async fn topics(&self, query: &str) -> Result<Answer, Failure> {
+        let bad = |message| Failure::new(ErrorCode::BadRequest, message);
+        let (mut prefix, mut limit) = (String::new(), TOPICS_LISTED_DEFAULT);
+        for (key, value) in query::parse(query, &["prefix", "limit"]).map_err(bad)? {
+            if key == "prefix" {
+                prefix = value;
+            } else {
+                let number = value.parse().ok().filter(|n| (1..=TOPICS_LISTED_MAX).contains(n));
+                let wrong = || bad(format!("`limit` must be 1 to {TOPICS_LISTED_MAX}"));
+                limit = number.ok_or_else(wrong)?;
+            }
+        }
+        if !prefix.is_empty() {
+            check_name(&prefix)?;
+        }
+        let topics = self.bridge.topics(prefix, limit)?.answer().await?;
+        Ok(json(StatusCode::OK, &serde_json::json!({ "topics": topics })))
+    }
+
+    /// The body (`{}`) is required for its media type, like that of every order.
+    async fn drain(&self, request: Request<Incoming>) -> Result<Answer, Failure> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        let body = json_body(request, self.body_timeout).await?;
+        let Nothing {} = parse(&body)?;
+        self.bridge.drain.raise();
+        Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "state": Stage::Draining.as_str() })))
+    }
+}
+
+impl From<Result<Sequenced, Refused>> for Outcome {
+    fn from(result: Result<Sequenced, Refused>) -> Outcome {
+        match result {
+            Ok(sequenced) => Outcome::Published(sequenced),
+            Err(refused) => Outcome::Refused { error: refused.into() },
+        }
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|e| Failure::new(ErrorCode::BadRequest, e.to_string()))
+}
+
+fn check_name(topic: &str) -> Result<(), Failure> {
+    let wrong = |fault: crate::pubsub::TopicFault| {
+        Failure::new(ErrorCode::BadRequest, format!("{fault}: {topic:?}"))
+    };
+    check_topic(topic).map(drop).map_err(wrong)
+}
+
+/// A page whose name was rebound to loopback would send its own name here. An address or
+/// `localhost` can't be rebound, and a tool that sends no host is no browser.
+fn host_is_local(request: &Request<Incoming>) -> bool {
+    let Some(host) = request.headers().get(header::HOST) else { return true };
+    let Some(authority) = host.to_str().ok().and_then(|h| h.parse().ok()) else { return false };
+    let authority: hyper::http::uri::Authority = authority;
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
