@@ -115,3 +115,34 @@ pub const RATE_SAMPLES: usize = 10;
 const _: () = assert!(ADMIN_BODY_BYTES_MAX > MESSAGE_BYTES_MAX);
 const _: () = assert!(ASKS_WAITING_MAX >= ADMIN_CONNECTIONS_MAX + BROADCAST_IN_FLIGHT);
 const _: () = assert!(TOPICS_LISTED_DEFAULT <= TOPICS_LISTED_MAX);
+
+/// Entries of all lanes towards one shard, roughly.
+pub const LANE_ENTRIES_PER_SHARD: usize = 16 * 1024;
+/// Entries of one lane, at least and at most.
+pub const LANE_ENTRIES_MIN: usize = 64;
+/// See [`LANE_ENTRIES_MIN`].
+pub const LANE_ENTRIES_MAX: usize = 2048;
+/// Requests or responses that a shard takes from one lane in one turn.
+pub const LANE_BUDGET: usize = 512;
+/// Timers that a shard expires in one turn.
+pub const TIMER_BUDGET: usize = 4096;
+/// Messages that a shard hands to subscribers in one turn.
+pub const FANOUT_BUDGET: usize = 16 * 1024;
+/// Connections that a shard closes in one turn of a drain.
+pub const DRAIN_BUDGET: usize = 1024;
+/// Interval of housekeeping: `on_tick`, expiry of idle topics, gauges.
+pub const HOUSEKEEPING_MS: u64 = 1000;
+/// Topics that one housekeeping forgets.
+pub const TOPIC_EXPIRY_BUDGET: usize = 1024;
+/// How long a topic that nobody subscribes to keeps its sequence after its last message.
+pub const TOPIC_IDLE_MS_MAX: u64 = 5 * 60 * 1000;
+/// Topics at home in one shard.
+pub const TOPICS_PER_SHARD_MAX: usize = 1 << 20;
+/// Topics of one connection, by default.
+pub const SUBSCRIPTIONS_MAX: usize = 128;
+/// Jobs of one shard that are under way at a time.
+pub const JOBS_MAX: usize = 1024;
+/// Octets of a token.
+pub const TOKEN_BYTES_MAX: usize = 128;
+
+const _: () = assert!(LANE_ENTRIES_MIN <= LANE_ENTRIES_MAX);

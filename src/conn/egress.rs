@@ -54,6 +54,8 @@ pub struct Queued {
 pub struct Egress {
     frames: VecDeque<Waiting>,
     charged: usize,
+    /// The part of `charged` that is not messages of topics: what the peer's own requests cause.
+    direct: usize,
     in_flight: usize,
     /// Octets of the first frame that are out already.
     skip: usize,
@@ -63,6 +65,11 @@ impl Egress {
     /// Octets charged at present.
     pub fn charged(&self) -> usize {
         self.charged
+    }
+
+    /// The part of it that the peer's own requests have caused.
+    pub fn direct(&self) -> usize {
+        self.direct
     }
 
     /// True when nothing waits.
@@ -93,14 +100,13 @@ impl Egress {
             Tag::Message { policy: SlowConsumer::DropOldest, .. } => {
                 while self.make_sure(cost, data_max).is_err() {
                     queued.dropped += 1;
-                    if !self.drop_first(|waiting| matches!(waiting.tag, Tag::Message { .. })) {
+                    if !self.drop_first(|waiting| is_message(waiting.tag)) {
                         return Ok(queued);
                     }
                 }
             }
         }
-        self.charged += cost;
-        self.frames.push_back(Waiting { frame, tag });
+        self.add(frame, tag);
         Ok(queued)
     }
 
@@ -108,8 +114,8 @@ impl Egress {
     pub fn truncate(&mut self) -> usize {
         let kept = self.first_droppable();
         let dropped = self.frames.len() - kept;
-        for waiting in self.frames.drain(kept..) {
-            self.charged -= cost_of(&waiting.frame);
+        for waiting in self.frames.split_off(kept) {
+            self.uncharge(&waiting);
         }
         dropped
     }
@@ -137,8 +143,8 @@ impl Egress {
                 break;
             }
             out -= first.frame.len();
-            self.charged -= cost_of(&first.frame);
-            self.frames.pop_front();
+            let waiting = self.frames.pop_front().expect("just seen");
+            self.uncharge(&waiting);
         }
         assert!(out == 0 || !self.frames.is_empty(), "the kernel took what it was given");
         self.skip = out;
@@ -147,9 +153,21 @@ impl Egress {
     /// The first frame is partly out already: only for a queue that has just begun.
     pub fn begin_with_partial(&mut self, frame: Bytes, skip: usize, tag: Tag) {
         assert!(self.frames.is_empty() && skip < frame.len());
-        self.charged += cost_of(&frame);
         self.skip = skip;
+        self.add(frame, tag);
+    }
+
+    fn add(&mut self, frame: Bytes, tag: Tag) {
+        let cost = cost_of(&frame);
+        self.charged += cost;
+        self.direct += if is_message(tag) { 0 } else { cost };
         self.frames.push_back(Waiting { frame, tag });
+    }
+
+    fn uncharge(&mut self, waiting: &Waiting) {
+        let cost = cost_of(&waiting.frame);
+        self.charged -= cost;
+        self.direct -= if is_message(waiting.tag) { 0 } else { cost };
     }
 
     fn make_sure(&self, cost: usize, charge_max: usize) -> Result<(), Full> {
@@ -164,8 +182,15 @@ impl Egress {
         let from = self.first_droppable();
         let Some(offset) = self.frames.iter().skip(from).position(which) else { return false };
         let waiting = self.frames.remove(from + offset).expect("just found");
-        self.charged -= cost_of(&waiting.frame);
+        self.uncharge(&waiting);
         true
+    }
+}
+
+fn is_message(tag: Tag) -> bool {
+    match tag {
+        Tag::Message { .. } => true,
+        Tag::Direct | Tag::Pong | Tag::Control => false,
     }
 }
 

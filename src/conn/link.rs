@@ -27,7 +27,7 @@ pub struct Link {
     pub key: ConnKey,
     /// Its direct descriptor.
     pub file: FileSlot,
-    /// When bytes last came, or a slow reader last took some.
+    /// When bytes last came. What we send never counts: a dead peer's kernel may still take it.
     pub heard: Tick,
     /// What waits to be sent, if it is slow.
     pub egress: Option<Box<Egress>>,
@@ -37,8 +37,12 @@ pub struct Link {
     pub io: IoState,
     /// What its deadline means.
     pub deadline: Deadline,
-    /// It was told that its egress is above the high watermark, and waits for `on_writable`.
-    pub is_congested: bool,
+    /// Messages may be sent: the phase is `Open`.
+    pub is_open: bool,
+    /// It is one more than may be: its handshake will be answered with 503.
+    pub is_surplus: bool,
+    /// It has taken something of a queued send since its deadline was last looked at.
+    pub has_progress: bool,
     peer: Peer,
 }
 
@@ -69,7 +73,9 @@ impl Link {
             entry: 0,
             io: IoState::new(),
             deadline: Deadline::Handshake,
-            is_congested: false,
+            is_open: false,
+            is_surplus: false,
+            has_progress: false,
             peer: Peer::pack(peer),
         }
     }

@@ -310,7 +310,8 @@ impl Outbox {
 
     fn level(&self, link: &Link) -> Taken {
         let staged = self.entry_of(link).map_or(0, |entry| entry.direct_bytes);
-        let congested = link.queued_bytes() + staged > self.high_watermark();
+        let waiting = link.egress.as_ref().map_or(0, |egress| egress.direct());
+        let congested = waiting + staged > self.high_watermark();
         if congested { Taken::Congested } else { Taken::Flowing }
     }
 

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::topic;
-
 /// What becomes of a subscriber that does not read as fast as its topics are published to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SlowConsumer {
@@ -60,7 +58,8 @@ pub struct Policies {
 impl Policies {
     /// The policy of a topic.
     pub fn of(&self, topic: &str) -> SlowConsumer {
-        let own = self.namespaces.get(topic::namespace(topic));
+        let namespace = topic.split_once(':').map_or("", |(namespace, _)| namespace);
+        let own = self.namespaces.get(namespace);
         own.copied().unwrap_or(self.default)
     }
 }
