@@ -63,7 +63,8 @@ fn a_right_request_is_accepted_and_readable() {
     let key = check_upgrade(&request).unwrap();
     let mut out = Vec::new();
     write_accept(&mut out, &key, None);
-    let expected = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    let expected = "HTTP/1.1 101 Switching Protocols\r\n\
+                    Upgrade: websocket\r\nConnection: Upgrade\r\n\
                     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
     assert_eq!(std::str::from_utf8(&out), Ok(expected));
 }

@@ -1,5 +1,5 @@
-//! The WebSocket layer against independent oracles: hand-made octets, a naive encoder that shares no
-//! code with the crate, and tungstenite reading the same stream.
+//! The WebSocket layer against independent oracles: hand-made octets, a naive encoder that shares
+//! no code with the crate, and tungstenite reading the same stream.
 
 mod faults;
 mod handshake;

@@ -114,6 +114,16 @@ fn release_in_the_middle_gives_everything_back() {
 }
 
 #[test]
+fn a_close_frame_inside_a_message_gives_the_message_back() {
+    let mut connection = Connection::new();
+    connection.feed(&frame(0x02, &[7; 500], MASK));
+    assert!(connection.protocol.partial_bytes() > 500);
+    connection.feed(&frame(0x88, &[], MASK));
+    assert!(connection.protocol.has_ended());
+    assert_eq!((connection.protocol.partial_bytes(), connection.pool.len()), (0, 1));
+}
+
+#[test]
 fn the_pool_is_bounded() {
     let mut pool = PartialPool::new();
     let mut protocols: Vec<_> =

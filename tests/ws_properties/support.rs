@@ -42,7 +42,7 @@ pub(crate) struct Outcome {
     pub fault: Option<PeerFault>,
 }
 
-/// Feeds the pieces to a new protocol as a connection would. Asserts the contract of `step` and that
+/// Feeds the pieces to a new protocol as a connection would. Asserts the contract of `step`, that
 /// no more is held than the limits allow, and that everything is given back at the end.
 pub(crate) fn feed<'p>(
     role: Role,
