@@ -13,8 +13,8 @@ pub const ACCEPT_BYTES: usize = 28;
 const NONCE_BYTES: usize = 16;
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Clients exist that write 22 random letters and `==`: the last letter then has bits that belong to
-/// no octet. The key is hashed as it was sent, so nothing depends on them.
+/// Clients exist that write 22 random letters and `==`: the last letter then has bits that belong
+/// to no octet. The key is hashed as it was sent, so nothing depends on them.
 const TOLERANT: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),

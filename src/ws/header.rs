@@ -138,3 +138,88 @@ pub fn frame_bytes(payload_len: usize, masked: bool) -> usize {
     };
     2 + length + if masked { 4 } else { 0 } + payload_len
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const OPCODES: [Opcode; 6] = [
+        Opcode::Continuation,
+        Opcode::Text,
+        Opcode::Binary,
+        Opcode::Close,
+        Opcode::Ping,
+        Opcode::Pong,
+    ];
+
+    /// The figure of section 5.2, octet by octet.
+    fn naive(fin: bool, opcode: u8, len: u64, mask: Option<[u8; 4]>) -> Vec<u8> {
+        let mut out = vec![if fin { 128 + opcode } else { opcode }];
+        let masked = if mask.is_some() { 128 } else { 0 };
+        let octet = |shift: u32| (len >> shift) as u8;
+        if len <= 125 {
+            out.push(masked + octet(0));
+        } else if len <= 65_535 {
+            out.extend([masked + 126, octet(8), octet(0)]);
+        } else {
+            out.push(masked + 127);
+            out.extend((0..8).rev().map(|index| octet(8 * index)));
+        }
+        out.extend(mask.into_iter().flatten());
+        out
+    }
+
+    fn lengths() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            0..=126_u64,
+            120..=300_u64,
+            65_500..=65_600_u64,
+            0..=i64::MAX as u64,
+            Just(i64::MAX as u64)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_figure_and_decodes_from_any_prefix(
+            fin: bool,
+            opcode in prop::sample::select(OPCODES.to_vec()),
+            len in lengths(),
+            mask: Option<[u8; 4]>,
+            tail in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let (fin, payload_len) =
+                if opcode.is_control() { (true, len % 126) } else { (fin, len) };
+            let mut out = [0xee; HEADER_BYTES_MAX];
+            let header_bytes = encode_header(&mut out, fin, opcode, payload_len, mask);
+            prop_assert_eq!(&out[..header_bytes], naive(fin, opcode as u8, payload_len, mask));
+
+            let role = if mask.is_some() { Role::Server } else { Role::Client };
+            for prefix in 0..header_bytes {
+                prop_assert_eq!(decode(&out[..prefix], role), Ok(None));
+            }
+            let header = Header { fin, opcode, payload_len, mask, header_bytes };
+            let followed = [&out[..header_bytes], &tail].concat();
+            prop_assert_eq!(decode(&followed, role), Ok(Some(header)));
+            if let Ok(len) = usize::try_from(payload_len) && len < 1 << 40 {
+                prop_assert_eq!(frame_bytes(len, mask.is_some()), header_bytes + len);
+            }
+        }
+
+        #[test]
+        fn any_octets_give_one_verdict(octets: [u8; HEADER_BYTES_MAX], server: bool) {
+            let role = if server { Role::Server } else { Role::Client };
+            let whole = decode(&octets, role);
+            prop_assert_ne!(whole, Ok(None));
+            for prefix in 0..octets.len() {
+                let partial = decode(&octets[..prefix], role);
+                prop_assert!(partial == Ok(None) || partial == whole);
+            }
+            if let Ok(Some(header)) = whole {
+                let again = naive(header.fin, header.opcode as u8, header.payload_len, header.mask);
+                prop_assert_eq!(&octets[..header.header_bytes], again);
+            }
+        }
+    }
+}

@@ -18,3 +18,41 @@ pub fn apply(mask: [u8; 4], offset: usize, data: &mut [u8]) {
         *octet ^= key;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn equals_the_loop_of_the_rfc(
+            mask: [u8; 4],
+            offset in 0..1000_usize,
+            data in prop::collection::vec(any::<u8>(), 0..300),
+            skip in 0..17_usize,
+        ) {
+            let start = skip.min(data.len());
+            let mut fast = data.clone();
+            apply(mask, offset, &mut fast[start..]);
+            let naive = data.iter().enumerate().map(|(at, octet)| {
+                if at < start { *octet } else { octet ^ mask[(offset + at - start) % 4] }
+            });
+            prop_assert_eq!(fast, naive.collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn pieces_equal_the_whole(
+            mask: [u8; 4],
+            data in prop::collection::vec(any::<u8>(), 0..300),
+            cut: prop::sample::Index,
+        ) {
+            let cut = cut.index(data.len() + 1);
+            let (mut whole, mut pieces) = (data.clone(), data);
+            apply(mask, 0, &mut whole);
+            apply(mask, 0, &mut pieces[..cut]);
+            apply(mask, cut, &mut pieces[cut..]);
+            prop_assert_eq!(whole, pieces);
+        }
+    }
+}

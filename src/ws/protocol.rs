@@ -2,7 +2,7 @@
 //!
 //! Owns the state between two receives and nothing else. A frame that lies whole in the input is
 //! unmasked in place and lent from there: no copy, no heap. Only what the input cuts off is copied
-//! to a [`Partial`], which comes from and returns to a [`PartialPool`].
+//! to a `Partial`, which comes from and returns to a [`PartialPool`].
 //!
 //! Invariants: W1 between messages it owns no heap memory; W2 the events, and the fault that ends
 //! them, don't depend on how the stream was cut; W3 limits are checked when a header is complete,
@@ -84,8 +84,8 @@ impl Protocol {
     }
 
     /// Looks for the next event in `input`, unmasking in place. The caller goes on with what
-    /// follows `consumed` until there is no event; then all of `input` is consumed. Not to be called
-    /// again after a close event or a fault (W4).
+    /// follows `consumed` until there is no event; then all of `input` is consumed. Not to be
+    /// called again after a close event or a fault (W4).
     pub fn step<'a>(
         &'a mut self,
         input: &'a mut [u8],
@@ -110,6 +110,10 @@ impl Protocol {
         };
         self.lent = matches!(place, Place::Partial);
         self.ended = matches!(what, What::Control(Control::Close));
+        if self.ended && !self.lent {
+            // The message that the close frame cut short will never be whole.
+            self.release(pool);
+        }
         let payload = match (place, what) {
             (Place::Input { len }, _) => &input[consumed - len..consumed],
             (Place::Partial, What::Message(_)) => self.lender().payload(),

@@ -1,6 +1,6 @@
 //! A parsed request head, lent from the bytes that arrived.
 //!
-//! What RFC 6455 or the server decides by is unambiguous here: the fields in [`SINGLETONS`] occur at
+//! What RFC 6455 or the server decides by is unambiguous here: the fields in `SINGLETONS` occur at
 //! most once and are printable ASCII, so that [`Request::header`] can't overlook one.
 
 use super::refusal::Refusal;

@@ -23,8 +23,8 @@ pub enum Parsed<'a> {
     },
 }
 
-/// Parses a request head, HTTP only. Octets beyond `head_bytes_max` are not looked at, so the answer
-/// does not depend on how much arrived at once; nor does a refusal change when more arrives.
+/// Parses a request head, HTTP only. Octets beyond `head_bytes_max` are not looked at, so the
+/// answer does not depend on how much arrived at once; nor does a refusal change when more arrives.
 pub fn parse_request(head: &[u8], head_bytes_max: usize) -> Result<Parsed<'_>, Refusal> {
     let seen = &head[..head.len().min(head_bytes_max)];
     let mut fields = [httparse::EMPTY_HEADER; HEAD_FIELDS_MAX];

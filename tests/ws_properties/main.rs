@@ -1,0 +1,8 @@
+//! The WebSocket layer against independent oracles: hand-made octets, a naive encoder that shares
+//! no code with the crate, and tungstenite reading the same stream.
+
+mod faults;
+mod handshake;
+mod memory;
+mod streams;
+mod support;
