@@ -115,6 +115,7 @@ impl Server {
             match (next().await, self.places.clone().try_acquire_owned()) {
                 (Ok(stream), Ok(place)) => self.spawn(stream, place),
                 (Ok(mut stream), Err(_full)) => {
+                    self.admin.exporter.count_refused();
                     // An empty socket takes this at once; a peer that is gone is its own affair.
                     if let Err(e) = stream.write(BUSY).await {
                         tracing::debug!(error = %e, "refusal of an admin connection not sent");

@@ -27,6 +27,7 @@ pub struct Exporter {
     resident: Gauge,
     mapped: Gauge,
     open_fds: Gauge,
+    refused: Counter,
 }
 
 enum Series {
@@ -56,8 +57,14 @@ impl Exporter {
             resident: gauge(&recorder, &process::RESIDENT, None),
             mapped: gauge(&recorder, &process::VIRTUAL, None),
             open_fds: gauge(&recorder, &process::OPEN_FDS, None),
+            refused: counter(&recorder, &process::ADMIN_REFUSED, None),
             bridge,
         }
+    }
+
+    /// Counts a connection that the admin listener refused.
+    pub fn count_refused(&self) {
+        self.refused.increment(1);
     }
 
     /// The text of a scrape, now.

@@ -29,8 +29,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 #[derive(Debug)]
 pub struct Admin {
     bridge: Bridge,
-    exporter: Exporter,
-    pub(super) rates: RefCell<Rates>,
+    pub(super) exporter: Exporter,
+    rates: RefCell<Rates>,
     body_timeout: Duration,
     /// Whether browsers could reach the listener (TCP), so that the host must be checked.
     check_host: bool,

@@ -156,7 +156,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_board_equals_the_sum_of_what_was_counted(
-            steps in prop::collection::vec((0u16..3, 0..Metric::COUNT, 0u64..9, any::<bool>()), 0..200)
+            steps in prop::collection::vec(
+                (0u16..3, 0..Metric::COUNT, 0u64..9, any::<bool>()), 0..200
+            )
         ) {
             let board = Board::new(3);
             let mut shards = std::array::from_fn::<_, 3, _>(|_| ShardCounters::new());

@@ -130,7 +130,7 @@ families! {
 
 /// Families of the whole process, which the scrape adds; no shard counts them.
 pub mod process {
-    use super::{Family, gauge};
+    use super::{Family, counter, gauge};
 
     /// Constant 1; the label carries the version.
     pub static BUILD_INFO: Family =
@@ -159,12 +159,13 @@ pub mod process {
         gauge("ringwire_shard_connections_open", "WebSocket connections open, by shard.")
             .by("shard");
     /// Turns of each shard.
-    pub static SHARD_TURNS: Family = Family {
-        name: "ringwire_shard_turns_total",
-        kind: super::Kind::Counter,
-        help: "Turns of the event loop, by shard.",
-        label: Some("shard"),
-    };
+    pub static SHARD_TURNS: Family =
+        counter("ringwire_shard_turns_total", "Turns of the event loop, by shard.").by("shard");
+    /// Refusals of the admin listener.
+    pub static ADMIN_REFUSED: Family = counter(
+        "ringwire_admin_connections_refused_total",
+        "Connections to the admin listener refused because it had as many as it may.",
+    );
 
     /// All of them.
     pub static ALL: &[&Family] = &[
@@ -177,5 +178,6 @@ pub mod process {
         &READY,
         &SHARD_OPEN,
         &SHARD_TURNS,
+        &ADMIN_REFUSED,
     ];
 }

@@ -132,16 +132,24 @@ fn one_connection_too_many_is_told_503_and_a_freed_place_is_used_again() {
     for stream in &mut held {
         ask_health(stream);
     }
-    let [first, _second] = held;
-    drop(first);
-    // The place is free when the server has seen the close; until then it says 503.
+    drop(held);
+    let metrics = get_when_served(&fixture, "/metrics");
+    let refused = "ringwire_admin_connections_refused_total ";
+    let count = metrics.lines().find_map(|line| line.strip_prefix(refused)?.parse::<u64>().ok());
+    assert!(count.is_some_and(|count| count >= 1), "{metrics}");
+}
+
+/// A place is free when the server has seen the close; until then it says 503.
+fn get_when_served(fixture: &Fixture, path: &str) -> String {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let mut stream = fixture.connect();
-        let request = HEALTH.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         drop(stream.write_all(request.as_bytes()));
-        if read_all(&mut stream).contains(" 200 ") {
-            break;
+        let reply = read_all(&mut stream);
+        if reply.contains(" 200 ") {
+            return reply;
         }
         assert!(std::time::Instant::now() < deadline, "no place became free");
     }
