@@ -8,11 +8,14 @@ pub mod conn;
 pub mod control;
 #[doc(hidden)]
 pub mod limits;
+pub mod handler;
 #[doc(hidden)]
 pub mod metrics;
 #[doc(hidden)]
 pub mod pubsub;
 #[doc(hidden)]
 pub mod ring;
+#[doc(hidden)]
+pub mod shard;
 #[doc(hidden)]
 pub mod ws;

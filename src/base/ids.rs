@@ -37,6 +37,12 @@ pub struct ConnKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnId(u64);
 
+impl ConnKey {
+    /// No connection: no table hands out generation 0 for the last slot.
+    pub const NOBODY: ConnKey =
+        ConnKey { slot: Slot((1 << SLOT_BITS) - 1), generation: Generation(0) };
+}
+
 impl ShardId {
     /// The shard as an index into per-shard arrays.
     pub fn index(self) -> usize {

@@ -28,6 +28,12 @@ impl Tick {
         Tick(self.0.saturating_add((ms.div_ceil(TICK_MS) + 1) as u32))
     }
 
+    /// The last tick that begins within `ms` milliseconds of any moment of this one, for what must
+    /// not be late.
+    pub fn before_ms(self, ms: u64) -> Tick {
+        Tick(self.0.saturating_add((ms / TICK_MS) as u32))
+    }
+
     /// The first millisecond of this tick on the monotonic clock.
     pub fn start_ms(self) -> u64 {
         u64::from(self.0) * TICK_MS

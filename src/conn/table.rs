@@ -114,6 +114,12 @@ impl Table {
         self.conns.remove(key.slot.index())
     }
 
+    /// The keys of the connections in slots from `slot` on, in the order of their slots.
+    pub fn keys_from(&self, slot: u32) -> impl Iterator<Item = ConnKey> {
+        let slots = slot as usize..self.conns.capacity();
+        slots.filter_map(|slot| self.conns.get(slot).map(|conn| conn.link.key))
+    }
+
     /// All connections.
     pub fn iter(&self) -> impl Iterator<Item = &Conn> {
         self.conns.iter().map(|(_, conn)| conn)

@@ -169,22 +169,21 @@ pub struct TopicSummary {
     pub topic: Box<str>,
     /// Where its sequence stands.
     pub position: Position,
-    /// Shards with subscribers.
-    pub shards: u32,
 }
 
 /// Told by a topic's home (or by a shard to the control plane).
 pub enum Response {
     /// What has become of a publish.
-    Published { to: ConnId, token: Token, result: Result<Position, Refusal> },
+    Published { to: ConnId, topic: Box<str>, token: Token, result: Result<Position, Refusal> },
     /// The interest is registered: everything after this position will come.
     Interested { local: LocalTopic, result: Result<(HomeTopic, Position), Refusal> },
     /// The interest is gone: nothing more will come.
     Released { local: LocalTopic },
     /// One message of a topic, encoded once for all subscribers everywhere.
     Deliver { local: LocalTopic, offset: u64, frame: Bytes },
-    /// To the control plane: topics of one shard.
-    Topics { ticket: u32, topics: Vec<TopicSummary> },
+    /// To the control plane: topics whose home is the shard, and how many of the shard's connections
+    /// subscribe to which topics.
+    Topics { ticket: u32, homes: Vec<TopicSummary>, subscribers: Vec<(Box<str>, u32)> },
     /// To the control plane: work for a thread that may block.
     Job { from: ShardId, job: u32, work: JobWork },
 }

@@ -69,6 +69,11 @@ impl Home {
         }
     }
 
+    /// The topic's name.
+    pub fn name(&self, topic: HomeTopic) -> &str {
+        &self.topics[topic.0 as usize].name
+    }
+
     /// How many topics live here.
     pub fn len(&self) -> usize {
         self.topics.len()
@@ -94,6 +99,11 @@ impl Home {
         self.by_name.insert(name.into(), index);
         self.idle_push(index, now_ms);
         Ok(HomeTopic(index))
+    }
+
+    /// Finds the topic, if it is there.
+    pub fn find(&self, name: &str) -> Option<HomeTopic> {
+        self.by_name.get(name).map(|index| HomeTopic(*index))
     }
 
     /// The shards that want the topic's messages.
@@ -148,15 +158,17 @@ impl Home {
         }
     }
 
-    /// Up to `limit` topics whose names begin with `prefix`.
+    /// The first `limit` topics by name that begin with `prefix`.
     pub fn list(&self, prefix: &str, limit: usize) -> Vec<TopicSummary> {
         let matching = self.topics.iter().filter(|(_, topic)| topic.name.starts_with(prefix));
         let summary = |(_, topic): (usize, &Topic)| TopicSummary {
             topic: topic.name.clone(),
             position: Position { epoch: topic.epoch, offset: topic.offset },
-            shards: topic.interest.len() as u32,
         };
-        matching.take(limit).map(summary).collect()
+        let mut list: Vec<TopicSummary> = matching.map(summary).collect();
+        list.sort_unstable_by(|a, b| a.topic.cmp(&b.topic));
+        list.truncate(limit);
+        list
     }
 
     fn evict_oldest(&mut self) -> bool {

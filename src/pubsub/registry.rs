@@ -22,7 +22,8 @@ use super::envelope::{Epoch, HomeTopic, LocalTopic, Position, Refusal, Token};
 use super::policy::SlowConsumer;
 use crate::base::{ConnKey, Slot};
 
-const TOMBSTONE: u32 = u32::MAX;
+/// A place in `members` whose connection has left while a batch was being walked.
+pub const TOMBSTONE: u32 = u32::MAX;
 const JOINING: u32 = u32::MAX;
 
 struct Topic {
@@ -126,6 +127,22 @@ impl Registry {
     pub fn subscriptions_of(&self, slot: Slot) -> usize {
         let first = usize::from(self.first[slot.index()][0] != 0);
         first + self.rest.get(&slot.0).map_or(0, Vec::len)
+    }
+
+    /// True when the connection subscribes to the topic already, or is about to.
+    pub fn is_subscribed(&mut self, slot: Slot, name: &str) -> bool {
+        let index = self.by_name.get(name).copied();
+        index.is_some_and(|index| self.place_of(slot, index).is_some())
+    }
+
+    /// The first `limit` topics by name that begin with `prefix`, and how many subscribe to each.
+    pub fn list(&self, prefix: &str, limit: usize) -> Vec<(Box<str>, u32)> {
+        let matching = self.topics.iter().filter(|(_, topic)| topic.name.starts_with(prefix));
+        let count = |topic: &Topic| topic.members.len() as u32 - topic.tombstones;
+        let mut list: Vec<_> = matching.map(|(_, t)| (t.name.clone(), count(t))).collect();
+        list.sort_unstable();
+        list.truncate(limit);
+        list
     }
 
     /// True when a subscription to the topic needs no message to its home.
@@ -284,17 +301,11 @@ impl Registry {
         Some(LocalTopic(index))
     }
 
-    /// The batch of the topic that `next_dirty` gave, and the members who do not have it yet.
-    pub fn batch(&self, topic: LocalTopic) -> (&[Bytes], impl Iterator<Item = Slot>) {
+    /// The batch of the topic that `next_dirty` gave, and the members who do not have it yet,
+    /// as slots with [`TOMBSTONE`]s between them.
+    pub fn batch(&self, topic: LocalTopic) -> (&[Bytes], &[u32]) {
         let topic = &self.topics[topic.0 as usize];
-        let ahead = topic.members[topic.cursor as usize..].iter();
-        (&topic.batch, ahead.filter(|slot| **slot != TOMBSTONE).map(|slot| Slot(*slot)))
-    }
-
-    /// How many places of `members` the walk has still to pass.
-    pub fn ahead(&self, topic: LocalTopic) -> usize {
-        let topic = &self.topics[topic.0 as usize];
-        topic.members.len() - topic.cursor as usize
+        (&topic.batch, &topic.members[topic.cursor as usize..])
     }
 
     /// The first `places` of the members ahead have been passed, and there are more.
@@ -329,7 +340,9 @@ impl Registry {
 
     /// Puts the topic that `next_dirty` gave behind the others.
     pub fn rotate(&mut self) {
-        self.dirty.rotate_right(1);
+        if self.dirty.len() > 1 {
+            self.dirty.rotate_right(1);
+        }
     }
 
     /// True when a fan-out is waiting.

@@ -1,0 +1,151 @@
+//! What a shard is made of beside its connections and its handler.
+//!
+//! Lives apart from them so that a handler can be lent one connection and all of this at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crate::base::prng::Prng;
+use crate::base::wheel::Wheel;
+use crate::base::{ConnKey, Now, ShardId};
+use crate::conn::outbox::EgressLimits;
+use crate::conn::{CloseReason, Outbox};
+use crate::metrics::{Metric, ShardCounters};
+use crate::pubsub::envelope::Request;
+use crate::pubsub::policy::Policies;
+use crate::pubsub::registry::Registry;
+use crate::ring::{ListenerId, OpQueue};
+use crate::shard::mailbox::Mailbox;
+use crate::ws::partial::PartialPool;
+use crate::ws::protocol::Limits;
+
+/// The sizes and times of a shard. The same for all shards of a server.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Listeners to accept from.
+    pub listeners: u16,
+    /// Connections of this shard, without those that are only refused.
+    pub connections_max: u32,
+    /// Octets of the arena that fast sends are staged in.
+    pub arena_bytes: usize,
+    /// What may wait to be sent.
+    pub egress: EgressLimits,
+    /// What a client's message may be.
+    pub message: Limits,
+    /// Octets of a request head.
+    pub head_bytes_max: usize,
+    /// Octets of all unfinished messages of the shard.
+    pub ingress_total_bytes_max: usize,
+    /// Octets of a message's data that may be published.
+    pub publish_bytes_max: usize,
+    /// Topics of one connection.
+    pub subscriptions_max: usize,
+    /// Different topics that connections of one shard may subscribe to.
+    pub topics_max: usize,
+    /// What namespaces say of slow consumers.
+    pub policies: Policies,
+    /// Silence after which a ping is sent.
+    pub heartbeat_interval_ms: u64,
+    /// Time for the answer to a ping.
+    pub heartbeat_timeout_ms: u64,
+    /// Time for the opening handshake.
+    pub handshake_timeout_ms: u64,
+    /// Time for the closing handshake, and for last words to go out.
+    pub close_timeout_ms: u64,
+}
+
+/// How many connections the process has. One counter, touched when a connection opens or closes: the
+/// one thing that shards share beside lanes, because SO_REUSEPORT spreads unevenly and a limit for
+/// each shard alone would refuse long before the limit of all is reached.
+#[derive(Debug)]
+pub struct Admission {
+    open: AtomicUsize,
+    max: usize,
+}
+
+impl Admission {
+    /// For at most `max` connections.
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Admission { open: AtomicUsize::new(0), max })
+    }
+
+    /// Takes a place, if there is one.
+    pub fn enter(&self) -> bool {
+        let fits = self.open.fetch_add(1, Relaxed) < self.max;
+        if !fits {
+            self.open.fetch_sub(1, Relaxed);
+        }
+        fits
+    }
+
+    /// Gives a place back.
+    pub fn leave(&self) {
+        let before = self.open.fetch_sub(1, Relaxed);
+        assert!(before > 0, "only what has entered leaves");
+    }
+}
+
+/// What a handler has asked for, to be done when it has returned.
+#[derive(Debug)]
+pub(super) enum Command {
+    Close { reason: CloseReason, text: Box<str> },
+    PauseForLane { home: usize },
+    SteerRecv,
+}
+
+/// A connection that publishes faster than a home can take it.
+pub(super) struct LanePaused {
+    pub(super) conn: ConnKey,
+    pub(super) home: usize,
+}
+
+/// See the module's header.
+pub struct Core {
+    pub(super) me: ShardId,
+    pub(super) shards: usize,
+    pub(super) now: Now,
+    pub(super) config: Arc<ShardConfig>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) outbox: Outbox,
+    pub(super) mailbox: Mailbox,
+    pub(super) registry: Registry,
+    pub(super) counters: ShardCounters,
+    pub(super) wheel: Wheel,
+    pub(super) pool: PartialPool,
+    pub(super) prng: Prng,
+    pub(super) ops: OpQueue,
+    /// Closes go after the sends of the turn: a descriptor's number is used again at once.
+    pub(super) closes: OpQueue,
+    pub(super) commands: Vec<Command>,
+    pub(super) starved: Vec<ConnKey>,
+    /// Ending connections whose last words go out with this turn.
+    pub(super) flushing: Vec<ConnKey>,
+    pub(super) lane_paused: Vec<LanePaused>,
+    /// Listeners that do not accept at present.
+    pub(super) deaf: Vec<ListenerId>,
+    /// Octets held for unfinished messages.
+    pub(super) ingress_bytes: usize,
+    pub(super) stage: Life,
+}
+
+/// Where a shard is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Connections are welcome.
+    Serving,
+    /// No new ones; the present ones are being closed, from this slot on.
+    Draining { next_slot: u32 },
+}
+
+impl Core {
+    /// Sends a request where room was seen before.
+    pub(super) fn request(&mut self, to: usize, request: Request) {
+        self.counters.inc(Metric::LaneRequests);
+        assert!(self.mailbox.request(to, request).is_ok(), "room was seen before");
+    }
+
+    /// Accounts for the memory of unfinished messages of one connection.
+    pub(super) fn account_ingress(&mut self, before: usize, after: usize) {
+        self.ingress_bytes = self.ingress_bytes + after - before;
+    }
+}

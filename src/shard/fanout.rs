@@ -1,0 +1,118 @@
+//! The fan-out: each topic's messages of the turn, to each of its subscribers, once.
+//!
+//! A batch is staged once and every subscriber's send refers to it. Who is too slow is closed only
+//! after the walk, so that nobody's place changes while it is under way (R2 of `pubsub::registry`).
+
+use super::shard::Shard;
+use crate::base::ConnKey;
+use crate::conn::outbox::Delivered;
+use crate::conn::{CloseReason, Send};
+use crate::handler::Handler;
+use crate::limits::FANOUT_BUDGET;
+use crate::metrics::Metric;
+use crate::pubsub::envelope::{LocalTopic, Request};
+use crate::pubsub::home::home_of;
+use crate::pubsub::policy::SlowConsumer;
+use crate::pubsub::registry::TOMBSTONE;
+
+impl<H: Handler> Shard<H> {
+    pub(super) fn fan_out(&mut self) {
+        self.relieve_memory();
+        let mut budget = FANOUT_BUDGET;
+        while budget > 0
+            && let Some(topic) = self.core.registry.next_dirty()
+        {
+            let walked = self.walk(topic, budget);
+            budget -= walked.max(1).min(budget);
+        }
+        // What could not be finished waits behind the others.
+        self.core.registry.rotate();
+    }
+
+    /// Hands the batch of a topic to its next subscribers; gives how many places it passed.
+    fn walk(&mut self, topic: LocalTopic, budget: usize) -> usize {
+        let core = &mut self.core;
+        let policy = core.registry.policy(topic);
+        let (batch, ahead) = core.registry.batch(topic);
+        let (messages, places) = (batch.len() as u64, ahead.len().min(budget));
+        let mut too_slow: Vec<ConnKey> = Vec::new();
+        let mut dropped = 0;
+        if messages > 0 && places > 0 {
+            let id = core.outbox.stage(topic, policy, batch);
+            let mut reached = 0;
+            for slot in ahead[..places].iter().filter(|slot| **slot != TOMBSTONE) {
+                let link = &mut self.table.at_mut(crate::base::Slot(*slot)).link;
+                match core.outbox.deliver(link, id) {
+                    Delivered::Staged => {}
+                    Delivered::Queued { dropped: more } => {
+                        dropped += u64::from(more);
+                        debug_assert_eq!(link.io.send, Send::InFlight);
+                    }
+                    Delivered::TooSlow => too_slow.push(link.key),
+                }
+                reached += 1;
+            }
+            core.counters.add(Metric::Deliveries, reached * messages);
+            core.counters.add(drop_metric(policy), dropped);
+        }
+        if places < core.registry.batch(topic).1.len() {
+            core.registry.pass(topic, places);
+        } else {
+            self.finish(topic);
+        }
+        for key in too_slow {
+            self.core.counters.add(Metric::DroppedByClose, messages);
+            self.close(key, CloseReason::SlowConsumer, CloseReason::SlowConsumer.text());
+        }
+        places
+    }
+
+    /// Everybody has the batch: lets the joiners in and tells them where they stand.
+    fn finish(&mut self, topic: LocalTopic) {
+        let (position, joiners) = self.core.registry.finish(topic);
+        if joiners.is_empty() {
+            return;
+        }
+        let name: Box<str> = self.core.registry.name(topic).into();
+        for joiner in joiners {
+            self.call(joiner.conn, |handler, ctx| {
+                handler.on_subscribed(ctx, &name, &joiner.token, Ok(position));
+            });
+        }
+    }
+
+    /// Tells the homes of topics that nobody here subscribes to any more.
+    pub(super) fn leave_topics(&mut self) {
+        while let Some((topic, home)) = self.core.registry.next_leaving() {
+            let to = home_of(self.core.registry.name(topic), self.core.shards).index();
+            if self.core.mailbox.request_room(to) == 0 {
+                // The lane is full. Nothing is lost by waiting; the next turn tries again.
+                self.core.counters.inc(Metric::LaneFull);
+                return;
+            }
+            self.core.request(to, Request::Release { home, local: topic });
+            self.core.registry.leave_sent(topic);
+        }
+    }
+
+    /// The memory of all queues nears its limit: the slowest consumers go first.
+    fn relieve_memory(&mut self) {
+        let max = self.core.outbox.limits().total_bytes_max;
+        while self.core.outbox.charged_total() > max / 8 * 7 {
+            let open = self.table.iter().filter(|conn| conn.link.is_open);
+            let slowest = open.max_by_key(|conn| conn.link.queued_bytes());
+            let Some(slowest) = slowest.filter(|conn| conn.link.queued_bytes() > 0) else { return };
+            let key = slowest.link.key;
+            self.close(key, CloseReason::SlowConsumer, CloseReason::SlowConsumer.text());
+        }
+    }
+}
+
+/// The metric of messages that a policy dropped.
+pub(super) fn drop_metric(policy: SlowConsumer) -> Metric {
+    match policy {
+        SlowConsumer::Close => Metric::DroppedByClose,
+        SlowConsumer::DropOldest => Metric::DroppedOldest,
+        SlowConsumer::Conflate => Metric::DroppedByConflation,
+    }
+}

@@ -1,0 +1,21 @@
+//! The event loop of one shard, pure: completions and the time in, operations out.
+//!
+//! Makes no syscall and reads no clock, so many shards can run in one thread of a test. One turn:
+//! completions, lanes, timers, fan-out, flush, doorbells, in this order, each with a budget.
+
+pub mod api;
+mod core;
+mod ending;
+mod fanout;
+mod homework;
+mod ingress;
+mod lanes;
+pub mod mailbox;
+mod sending;
+#[allow(clippy::module_inception)]
+mod shard;
+mod timers;
+mod upgrading;
+
+pub use self::core::{Admission, ShardConfig};
+pub use shard::{Shard, Sleep};

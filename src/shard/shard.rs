@@ -1,0 +1,387 @@
+//! A shard: its parts, how a turn goes, and what each completion leads to.
+//!
+//! Invariants: S1 the staging memory of a turn is released only after the exceptions of its submit
+//! were heard (they come first); S2 after each call of the handler its commands are carried out
+//! before anything else happens to the connection; S3 operations of a turn that close descriptors
+//! come after its sends.
+
+use std::sync::Arc;
+
+use super::api::{Ctx, Jobs, ShardView};
+use super::core::{Admission, Command, Core, Life, ShardConfig};
+use super::mailbox::Mailbox;
+use crate::base::prng::Prng;
+use crate::base::wheel::Wheel;
+use crate::base::{ConnKey, Now, ShardId, Slot, Tick};
+use crate::conn::io_state::RecvOrder;
+use crate::conn::{Deadline, Outbox, Pause, Recv, Table};
+use crate::handler::Handler;
+use crate::limits::{HOUSEKEEPING_MS, REFUSAL_SLOTS, TOPIC_EXPIRY_BUDGET, TOPIC_IDLE_MS_MAX};
+use crate::limits::TOPICS_PER_SHARD_MAX;
+use crate::metrics::{Board, Metric, ShardCounters};
+use crate::pubsub::home::Home;
+use crate::pubsub::registry::Registry;
+use crate::ring::{
+    AcceptFault, Completion, FileSlot, ListenerId, Op, OpQueue, PeerAddr, RecvEnd, Staging,
+};
+use crate::ws::partial::PartialPool;
+
+/// How long the shell may wait for completions after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sleep {
+    /// There is more to do: not at all.
+    No,
+    /// Until this moment of the monotonic clock.
+    UntilMs(u64),
+}
+
+/// See the module's header.
+pub struct Shard<H: Handler> {
+    pub(super) core: Core,
+    pub(super) table: Table,
+    /// By slot: what the handler keeps for each open connection.
+    pub(super) sessions: Vec<Option<H::Session>>,
+    pub(super) home: Home,
+    pub(super) handler: H,
+    pub(super) jobs: Jobs<H::Session>,
+    /// Where frames and answers are put together.
+    pub(super) scratch: Vec<u8>,
+    is_settled: bool,
+    housekeeping_ms: u64,
+}
+
+impl<H: Handler> Shard<H> {
+    /// A shard that has not begun to accept.
+    pub fn new(
+        me: ShardId,
+        config: Arc<ShardConfig>,
+        admission: Arc<Admission>,
+        mailbox: Mailbox,
+        handler: H,
+        seed: u64,
+        now: Now,
+    ) -> Self {
+        let slots = config.connections_max + REFUSAL_SLOTS;
+        let mut prng = Prng::new(seed);
+        let home = Home::new(TOPICS_PER_SHARD_MAX, TOPIC_IDLE_MS_MAX, prng.next_u64());
+        let core = Core {
+            me,
+            shards: mailbox.participants() - 1,
+            now,
+            admission,
+            outbox: Outbox::new(config.arena_bytes, config.egress),
+            mailbox,
+            registry: Registry::new(slots, config.topics_max),
+            counters: ShardCounters::new(),
+            wheel: Wheel::new(slots, now.tick()),
+            pool: PartialPool::new(),
+            prng,
+            ops: OpQueue::new(),
+            closes: OpQueue::new(),
+            commands: Vec::new(),
+            starved: Vec::new(),
+            flushing: Vec::new(),
+            lane_paused: Vec::new(),
+            deaf: (0..config.listeners).map(ListenerId).collect(),
+            ingress_bytes: 0,
+            stage: Life::Serving,
+            config,
+        };
+        Shard {
+            core,
+            table: Table::new(slots),
+            sessions: Vec::new(),
+            home,
+            handler,
+            jobs: Jobs { pending: slab::Slab::new() },
+            scratch: Vec::new(),
+            is_settled: true,
+            housekeeping_ms: now.monotonic_ms,
+        }
+    }
+
+    /// The shell is awake and has read the clocks.
+    pub fn begin(&mut self, now: Now) {
+        self.core.now = now;
+        self.core.mailbox.awake();
+        self.is_settled = false;
+    }
+
+    /// Takes one fact.
+    pub fn on(&mut self, completion: Completion<'_>) {
+        match completion {
+            Completion::SentShort { conn, sent } => return self.sent_short(conn, sent as usize),
+            Completion::SendFailed { conn, fault: _ } => return self.lost(conn),
+            Completion::Accepted { .. }
+            | Completion::AcceptFailed { .. }
+            | Completion::AcceptStopped { .. }
+            | Completion::Received { .. }
+            | Completion::RecvEnded { .. }
+            | Completion::QueuedSent { .. }
+            | Completion::Closed { .. }
+            | Completion::Woken
+            | Completion::WakeFailed { .. } => self.settle(),
+        }
+        match completion {
+            Completion::Accepted { listener: _, file, peer } => self.accepted(file, peer),
+            Completion::AcceptFailed { listener: _, fault } => self.accept_failed(fault),
+            Completion::AcceptStopped { listener } => self.core.deaf.push(listener),
+            Completion::Received { conn, bytes } => self.received(conn, bytes),
+            Completion::RecvEnded { conn, why } => self.recv_ended(conn, why),
+            Completion::QueuedSent { conn, result } => self.queued_sent(conn, result),
+            Completion::Closed { conn } => self.closed(conn),
+            Completion::Woken => {}
+            Completion::WakeFailed { shard } => self.core.mailbox.wake_failed(shard),
+            Completion::SentShort { .. } | Completion::SendFailed { .. } => {
+                unreachable!("dealt with above")
+            }
+        }
+    }
+
+    /// Does everything that is due, and leaves the orders in [`Self::orders`].
+    pub fn turn(&mut self) -> Sleep {
+        self.settle();
+        self.listen();
+        self.drain_lanes();
+        self.expire_timers();
+        self.housekeep();
+        self.drain_connections();
+        self.fan_out();
+        self.leave_topics();
+        self.resume_paused();
+        self.revive_starved();
+        self.flush();
+        self.core.counters.inc(Metric::Turns);
+        self.sleep()
+    }
+
+    /// The orders of the turn, and the memory that they refer to.
+    pub fn orders(&mut self) -> (&mut OpQueue, &Staging) {
+        (&mut self.core.ops, self.core.outbox.staging())
+    }
+
+    /// Publishes the counters for others to read.
+    pub fn publish_counters(&mut self, board: &Board) {
+        board.publish(self.core.me, &mut self.core.counters);
+    }
+
+    /// The counters, for what the shell counts.
+    pub fn counters(&mut self) -> &mut ShardCounters {
+        &mut self.core.counters
+    }
+
+    /// True when a drain is complete.
+    pub fn is_drained(&self) -> bool {
+        matches!(self.core.stage, Life::Draining { .. }) && self.table.is_empty()
+    }
+
+    /// Connections, those that are ending included.
+    pub fn connections(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Calls the handler for one open connection and carries out what it asked for.
+    pub(super) fn call<R>(
+        &mut self,
+        key: ConnKey,
+        hook: impl FnOnce(&mut H, &mut Ctx<'_, H::Session>) -> R,
+    ) -> Option<R> {
+        let conn = self.table.get_mut(key)?;
+        let session = self.sessions.get_mut(key.slot.index())?.as_mut()?;
+        let (core, jobs) = (&mut self.core, &mut self.jobs);
+        let mut ctx = Ctx { link: &mut conn.link, session, core, jobs };
+        let result = hook(&mut self.handler, &mut ctx);
+        self.carry_out_commands(key);
+        Some(result)
+    }
+
+    /// S2.
+    pub(super) fn carry_out_commands(&mut self, key: ConnKey) {
+        if self.core.commands.is_empty() {
+            return;
+        }
+        for command in std::mem::take(&mut self.core.commands) {
+            match command {
+                Command::Close { reason, text } => self.close(key, reason, &text),
+                Command::PauseForLane { home } => self.pause_for_lane(key, home),
+                Command::SteerRecv => self.steer_recv(key),
+            }
+        }
+    }
+
+    /// Brings a connection's receive in line with what its state wants.
+    pub(super) fn steer_recv(&mut self, key: ConnKey) {
+        let Some(conn) = self.table.get_mut(key) else { return };
+        match conn.link.io.steer_recv() {
+            RecvOrder::Keep => {}
+            RecvOrder::Arm => self.core.ops.push(Op::ArmRecv { conn: key, file: conn.link.file }),
+            RecvOrder::Cancel => self.core.ops.push(Op::CancelRecv { conn: key }),
+        }
+    }
+
+    /// Sets the connection's one deadline.
+    pub(super) fn set_deadline(&mut self, key: ConnKey, deadline: Deadline, at: Tick) {
+        if let Some(conn) = self.table.get_mut(key) {
+            conn.link.deadline = deadline;
+            self.core.wheel.set(key.slot, at);
+        }
+    }
+
+    fn accepted(&mut self, file: FileSlot, peer: PeerAddr) {
+        self.core.counters.inc(Metric::ConnectionsAccepted);
+        let now = self.core.now.tick();
+        let Some(key) = self.table.insert(file, peer, now) else {
+            self.core.counters.inc(Metric::RefusedUnavailable);
+            self.core.closes.push(Op::CloseUnused { file });
+            return;
+        };
+        let has_room = self.table.len() <= self.core.config.connections_max as usize;
+        let is_admitted = has_room && self.core.admission.enter();
+        let conn = self.table.get_mut(key).expect("just inserted");
+        conn.link.is_surplus = !is_admitted;
+        let timeout_ms = self.core.config.handshake_timeout_ms;
+        self.set_deadline(key, Deadline::Handshake, now.after_ms(timeout_ms));
+        self.steer_recv(key);
+    }
+
+    fn accept_failed(&mut self, fault: AcceptFault) {
+        match fault {
+            AcceptFault::TableFull => self.core.counters.inc(Metric::AcceptTableFull),
+            AcceptFault::Aborted | AcceptFault::Kernel(_) => {
+                self.core.counters.inc(Metric::AcceptFailures);
+            }
+        }
+    }
+
+    fn recv_ended(&mut self, key: ConnKey, why: RecvEnd) {
+        let Some(conn) = self.table.get_mut(key) else {
+            return self.core.counters.inc(Metric::StaleCompletions);
+        };
+        let io = &mut conn.link.io;
+        match why {
+            RecvEnd::Again | RecvEnd::Cancelled => io.recv = Recv::Idle,
+            RecvEnd::Starved => {
+                io.recv = Recv::Starved;
+                self.core.counters.inc(Metric::RecvStarved);
+                self.core.starved.push(key);
+            }
+            RecvEnd::Eof | RecvEnd::Failed(_) => io.recv = Recv::Over,
+        }
+        if conn.link.io.recv == Recv::Over {
+            self.stream_over(key, why != RecvEnd::Eof);
+        } else {
+            self.steer_recv(key);
+        }
+        self.advance_teardown(key);
+    }
+
+    /// Arms listeners that do not accept. One that ran into a limit stays deaf until something was
+    /// closed or a housekeeping has passed.
+    fn listen(&mut self) {
+        let may_accept = self.core.stage == Life::Serving
+            && self.table.len() < (self.core.config.connections_max + REFUSAL_SLOTS) as usize;
+        if may_accept && !self.core.deaf.is_empty() {
+            for listener in self.core.deaf.drain(..) {
+                self.core.ops.push(Op::ArmAccept { listener });
+            }
+        }
+    }
+
+    /// Arms the receives that had no buffer: what the last completions held is back by now.
+    fn revive_starved(&mut self) {
+        for key in std::mem::take(&mut self.core.starved) {
+            if let Some(conn) = self.table.get_mut(key)
+                && conn.link.io.recv == Recv::Starved
+            {
+                conn.link.io.recv = Recv::Idle;
+                self.steer_recv(key);
+            }
+        }
+    }
+
+    /// Lets those read on who were paused because a lane was full, once it has drained.
+    fn resume_paused(&mut self) {
+        if self.core.lane_paused.is_empty() {
+            return;
+        }
+        let low = self.core.mailbox.capacity() / 4 * 3;
+        let paused = std::mem::take(&mut self.core.lane_paused);
+        for entry in paused {
+            if self.core.mailbox.request_room(entry.home) < low {
+                self.core.lane_paused.push(entry);
+            } else if let Some(conn) = self.table.get_mut(entry.conn) {
+                conn.link.io.pause.remove(Pause::LANE);
+                self.steer_recv(entry.conn);
+            }
+        }
+    }
+
+    fn housekeep(&mut self) {
+        let now_ms = self.core.now.monotonic_ms;
+        if now_ms < self.housekeeping_ms {
+            return;
+        }
+        self.housekeeping_ms = now_ms + HOUSEKEEPING_MS;
+        self.home.expire(now_ms, TOPIC_EXPIRY_BUDGET);
+        let connections = self.table.len();
+        self.handler.on_tick(&mut ShardView { core: &mut self.core, connections });
+    }
+
+    /// S1: what the last submit left over has been heard, so its memory is free again.
+    fn settle(&mut self) {
+        if self.is_settled {
+            return;
+        }
+        self.is_settled = true;
+        self.core.outbox.begin_turn();
+        for key in std::mem::take(&mut self.core.flushing) {
+            self.advance_teardown(key);
+        }
+    }
+
+    fn flush(&mut self) {
+        let sends = self.core.outbox.flush(&mut self.core.ops);
+        self.core.counters.add(Metric::FastSends, sends as u64);
+        self.core.ops.append(&mut self.core.closes);
+        let (control, ops) = (self.core.shards, &mut self.core.ops);
+        let mut rung = 0;
+        self.core.mailbox.signal(|to| {
+            rung += 1;
+            let shard = ShardId(to as u16);
+            ops.push(if to == control { Op::WakeControl } else { Op::Wake { shard } });
+        });
+        self.core.counters.add(Metric::DoorbellsRung, rung);
+        self.publish_gauges();
+    }
+
+    fn publish_gauges(&mut self) {
+        let core = &mut self.core;
+        core.counters.set(Metric::ConnectionsOpen, self.table.len() as u64);
+        core.counters.set(Metric::Topics, self.home.len() as u64);
+        core.counters.set(Metric::Subscriptions, core.registry.memberships() as u64);
+        core.counters.set(Metric::EgressQueuedBytes, core.outbox.charged_total() as u64);
+        core.counters.set(Metric::IngressPartialBytes, core.ingress_bytes as u64);
+    }
+
+    fn sleep(&mut self) -> Sleep {
+        let core = &mut self.core;
+        let drains = matches!(core.stage, Life::Draining { next_slot } if next_slot != u32::MAX);
+        let is_busy = core.registry.has_dirty()
+            || !core.flushing.is_empty()
+            || !core.lane_paused.is_empty()
+            || drains;
+        if is_busy || !core.mailbox.may_sleep() {
+            return Sleep::No;
+        }
+        let timers_ms = core.wheel.next_deadline().map_or(u64::MAX, Tick::start_ms);
+        Sleep::UntilMs(timers_ms.min(self.housekeeping_ms))
+    }
+
+    /// Keeps a session for an open connection.
+    pub(super) fn keep_session(&mut self, slot: Slot, session: H::Session) {
+        if self.sessions.len() <= slot.index() {
+            self.sessions.resize_with(slot.index() + 1, || None);
+        }
+        self.sessions[slot.index()] = Some(session);
+    }
+}

@@ -1,0 +1,77 @@
+//! What passed deadlines lead to. A connection has at most one.
+//!
+//! Heartbeats are lazy: bytes that come only stamp the time. A ping is sent when the deadline finds
+//! silence, and nothing but bytes from the peer proves that it lives.
+
+use super::shard::Shard;
+use crate::base::{ConnKey, Tick};
+use crate::conn::{Deadline, Phase, Recv, Trigger};
+use crate::handler::Handler;
+use crate::limits::TIMER_BUDGET;
+use crate::metrics::Metric;
+use crate::ws::opcode::Opcode;
+
+impl<H: Handler> Shard<H> {
+    pub(super) fn expire_timers(&mut self) {
+        let now = self.core.now.tick();
+        for _ in 0..TIMER_BUDGET {
+            let Some(slot) = self.core.wheel.pop_expired(now) else { return };
+            let Some(key) = self.table.key_at(slot) else { continue };
+            match self.table.at_mut(slot).link.deadline {
+                Deadline::Handshake => {
+                    self.core.counters.inc(Metric::RefusedTimeout);
+                    self.abandon(key, Trigger::DeadlinePassed);
+                }
+                Deadline::Heartbeat => self.heartbeat(key, now),
+                Deadline::Pong => self.pong_missed(key, now),
+                Deadline::Close if self.phase_of(key) == Some(Phase::Ended) => {
+                    self.begin_join(key);
+                }
+                Deadline::Close => self.abandon(key, Trigger::DeadlinePassed),
+            }
+        }
+    }
+
+    /// Time to look whether something was heard.
+    fn heartbeat(&mut self, key: ConnKey, now: Tick) {
+        let due = self.heard_until(key);
+        if due > now {
+            return self.set_deadline(key, Deadline::Heartbeat, due);
+        }
+        let Some(conn) = self.table.get_mut(key) else { return };
+        conn.link.has_progress = false;
+        match self.core.outbox.send(&mut conn.link, Opcode::Ping, &[]) {
+            Ok(_) => self.core.counters.inc(Metric::PingsSent),
+            // It has more waiting for it than a ping: whether that moves is as good a question.
+            Err(_) => self.core.counters.inc(Metric::PingsDropped),
+        }
+        let at = now.before_ms(self.core.config.heartbeat_timeout_ms);
+        self.set_deadline(key, Deadline::Pong, at);
+    }
+
+    /// The ping should have been answered by now.
+    fn pong_missed(&mut self, key: ConnKey, now: Tick) {
+        let timeout_ms = self.core.config.heartbeat_timeout_ms;
+        let Some(conn) = self.table.get_mut(key) else { return };
+        let link = &mut conn.link;
+        let since_ping = now.0.saturating_sub(now.before_ms(timeout_ms).0 - now.0);
+        if link.heard.0 >= since_ping {
+            let due = self.heard_until(key).max(Tick(now.0 + 1));
+            return self.set_deadline(key, Deadline::Heartbeat, due);
+        }
+        // The ping may still stand in its queue: a slow reader that takes something now and then is
+        // given the time to come to it. And who is not read can't be heard.
+        let is_slow_but_moving = link.egress.is_some() && std::mem::take(&mut link.has_progress);
+        let is_unread = link.io.recv != Recv::Armed && link.egress.is_none();
+        if is_slow_but_moving || is_unread {
+            return self.set_deadline(key, Deadline::Pong, now.before_ms(timeout_ms));
+        }
+        self.heartbeat_lost(key);
+    }
+
+    /// Until when the silence of a connection is no longer than the interval.
+    fn heard_until(&self, key: ConnKey) -> Tick {
+        let interval_ms = self.core.config.heartbeat_interval_ms;
+        self.table.get(key).map_or(Tick(0), |conn| conn.link.heard.before_ms(interval_ms))
+    }
+}

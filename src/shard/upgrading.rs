@@ -1,0 +1,131 @@
+//! The opening handshake of a connection (RFC 6455, section 4.2).
+
+use super::core::Life;
+use super::shard::Shard;
+use crate::base::ConnKey;
+use crate::conn::egress::Tag;
+use crate::conn::{Deadline, Phase, Stage, Trigger};
+use crate::handler::{Accept, Handler, Upgrade};
+use crate::metrics::Metric;
+use crate::ring::PeerAddr;
+use crate::ws::protocol::{Protocol, Role};
+use crate::ws::refusal::Refusal;
+use crate::ws::upgrade::{Parsed, check_upgrade, parse_request, write_accept};
+
+/// When a client that was refused for want of room may come again.
+const RETRY_AFTER_S: u32 = 5;
+
+/// What has become of a request head.
+enum Head<S> {
+    Incomplete,
+    Accepted { accept: Accept<S>, consumed: usize },
+    Refused(Refusal),
+}
+
+impl<H: Handler> Shard<H> {
+    /// Takes octets of the request head. `Some`: so many of `bytes` belong to the head, and what
+    /// follows are frames. `None`: there is nothing more to do with them.
+    pub(super) fn upgrade(&mut self, key: ConnKey, bytes: &[u8]) -> Option<usize> {
+        let conn = self.table.get_mut(key)?;
+        let Stage::Upgrading { head } = &mut conn.stage else { return None };
+        let (peer, is_surplus) = (conn.link.peer(), conn.link.is_surplus);
+        let kept = head.take();
+        let before = kept.as_ref().map_or(0, |head| head.len());
+        let outcome = match kept {
+            None => {
+                let outcome = self.judge(bytes, peer, is_surplus);
+                if let Head::Incomplete = outcome {
+                    self.keep_head(key, Box::new(bytes.to_vec()));
+                }
+                outcome
+            }
+            Some(mut head) => {
+                head.extend_from_slice(bytes);
+                let outcome = self.judge(&head, peer, is_surplus);
+                if let Head::Incomplete = outcome {
+                    self.keep_head(key, head);
+                }
+                outcome
+            }
+        };
+        match outcome {
+            Head::Incomplete => None,
+            Head::Refused(refusal) => {
+                self.refuse(key, refusal);
+                None
+            }
+            Head::Accepted { accept, consumed } => {
+                self.open(key, accept.session);
+                Some(consumed - before)
+            }
+        }
+    }
+
+    fn keep_head(&mut self, key: ConnKey, head: Box<Vec<u8>>) {
+        if let Some(conn) = self.table.get_mut(key) {
+            conn.stage = Stage::Upgrading { head: Some(head) };
+        }
+    }
+
+    /// Decides on a head. An accepted one leaves its answer in `scratch`.
+    fn judge(&mut self, head: &[u8], peer: PeerAddr, is_surplus: bool) -> Head<H::Session> {
+        match parse_request(head, self.core.config.head_bytes_max) {
+            Ok(Parsed::Incomplete) => Head::Incomplete,
+            Err(refusal) => Head::Refused(refusal),
+            Ok(Parsed::Complete { request, consumed }) => {
+                if is_surplus || self.core.stage != Life::Serving {
+                    return Head::Refused(Refusal::Unavailable { retry_after_s: RETRY_AFTER_S });
+                }
+                let upgrade = Upgrade { request: &request, peer, shard: self.core.me };
+                let accept = match self.handler.on_upgrade(&upgrade) {
+                    Ok(accept) => accept,
+                    Err(refusal) => return Head::Refused(refusal),
+                };
+                match check_upgrade(&request) {
+                    Ok(upgrade_key) => {
+                        self.scratch.clear();
+                        write_accept(&mut self.scratch, &upgrade_key, accept.subprotocol);
+                        Head::Accepted { accept, consumed }
+                    }
+                    Err(refusal) => Head::Refused(refusal),
+                }
+            }
+        }
+    }
+
+    /// The handshake is complete: answers it and opens the connection.
+    fn open(&mut self, key: ConnKey, session: H::Session) {
+        self.core.counters.inc(Metric::HandshakesCompleted);
+        self.move_on(key, Trigger::UpgradeAccepted);
+        let Some(conn) = self.table.get_mut(key) else { return };
+        conn.link.is_open = true;
+        conn.stage = Stage::Open { protocol: Protocol::new(Role::Server) };
+        let sent = self.core.outbox.send_raw(&mut conn.link, &self.scratch, &[], Tag::Control);
+        assert!(sent.is_ok(), "nothing waits for a connection that opens");
+        self.keep_session(key.slot, session);
+        let interval = self.core.config.heartbeat_interval_ms;
+        // Jitter, so that a storm of reconnects does not become a storm of pings.
+        let first = interval / 2 + self.core.prng.below(interval / 2);
+        let at = self.core.now.tick().before_ms(first);
+        self.set_deadline(key, Deadline::Heartbeat, at);
+        self.call(key, |handler, ctx| handler.on_open(ctx));
+    }
+
+    /// Answers with an HTTP error and ends the connection.
+    fn refuse(&mut self, key: ConnKey, refusal: Refusal) {
+        self.core.counters.inc(Metric::refused(refusal));
+        self.scratch.clear();
+        refusal.write(&mut self.scratch);
+        let Some(conn) = self.table.get_mut(key) else { return };
+        let sent = self.core.outbox.send_raw(&mut conn.link, &self.scratch, &[], Tag::Control);
+        assert!(sent.is_ok(), "nothing waits for a connection that upgrades");
+        self.end(key, Trigger::UpgradeRefused, true);
+    }
+
+    /// Checks a change of phase against the golden table.
+    pub(super) fn move_on(&self, key: ConnKey, trigger: Trigger) -> Option<Phase> {
+        let phase = self.table.get(key)?.stage.phase();
+        let next = crate::conn::phase::next(phase, trigger);
+        Some(next.unwrap_or_else(|| panic!("{trigger:?} can't happen in {phase:?}")))
+    }
+}
