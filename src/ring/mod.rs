@@ -5,6 +5,7 @@
 
 pub mod completion;
 pub mod op;
+pub mod probe;
 pub mod staging;
 pub mod user_data;
 
