@@ -22,8 +22,8 @@ pub const RECV_BUFFERS: u16 = 256;
 pub const RECV_BUFFER_BYTES: u32 = 4096;
 /// The kernel's bound on a ring of provided buffers.
 pub const RECV_BUFFERS_MAX: u16 = 32768;
-/// Accepts in flight per TCP listener (each owns the address that the kernel fills in).
-pub const ACCEPTS_IN_FLIGHT: u16 = 64;
+/// Accepts in flight per TCP listener (each owns the address that the kernel fills in): ADR 0002.
+pub const ACCEPTS_IN_FLIGHT: u16 = 16;
 
 /// Pieces of one sendmsg(2): the kernel's UIO_MAXIOV. What a chain has beyond it is gathered.
 pub const PIECES_PER_SEND_MAX: usize = 1024;

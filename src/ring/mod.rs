@@ -14,6 +14,7 @@ mod in_flight;
 pub mod op;
 mod queues;
 pub mod socket;
+pub mod probe;
 pub mod staging;
 pub mod stats;
 mod syscall;
