@@ -250,9 +250,13 @@ fn invalid_utf8_is_refused_at_the_octet_that_makes_it_invalid() {
         let frame = Frame::text(&text).octets();
         let header = frame.len() - text.len();
         let mut client = RawClient::open(server.ws, "/");
-        for octet in &frame[..header + 7 + certain] {
+        let (valid_and_more, certainly_not) = frame.split_at(header + 7 + certain - 1);
+        for octet in valid_and_more {
             client.send(&[*octet]);
         }
+        let early = client.event(Duration::from_millis(50));
+        assert!(matches!(early, Event::Silence), "{early:?} while {bad:x?} could become valid");
+        client.send(&certainly_not[..1]);
         client.expect_close(1007, &format!("{bad:x?}"));
     }
     let label = [("fault", "invalid_utf8")];

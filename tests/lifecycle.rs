@@ -212,7 +212,7 @@ fn what_was_acknowledged_before_sigterm_arrives_before_the_close() {
 /// Peers that ignore the close are not waited for beyond the deadline.
 #[test]
 fn peers_that_ignore_the_close_do_not_hold_the_exit_up() {
-    let flags = ["--drain-timeout-ms", "1500", "--close-timeout-ms", "60000"];
+    let flags = ["--drain-timeout-ms", "1500", "--close-timeout-ms", "10000"];
     let mut server = Server::echo(&flags);
     let mut clients: Vec<RawClient> = (0..5).map(|_| RawClient::open(server.ws, "/")).collect();
     server.terminate();

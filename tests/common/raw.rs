@@ -220,13 +220,17 @@ impl RawClient {
 
     /// The code of the close frame that has to come, whatever comes before it.
     pub(crate) fn close_code(&mut self, limit: Duration) -> u16 {
+        self.close_code_of(limit, "a close is due")
+    }
+
+    fn close_code_of(&mut self, limit: Duration, what: &str) -> u16 {
         let deadline = Deadline::after(limit);
         loop {
             match self.event(deadline.left().unwrap_or_default()) {
                 Event::Frame(frame) if frame.opcode == CLOSE => return frame.close_code(),
                 Event::Frame(_) => {}
                 other @ (Event::Ended | Event::Silence) => {
-                    panic!("{other:?} instead of a close frame, limit {limit:?}")
+                    panic!("{other:?} instead of a close frame, limit {limit:?}: {what}")
                 }
             }
         }
@@ -234,7 +238,7 @@ impl RawClient {
 
     /// The server closes with this code; we agree; then the stream ends.
     pub(crate) fn expect_close(&mut self, code: u16, what: &str) {
-        assert_eq!(self.close_code(SOON), code, "close code: {what}");
+        assert_eq!(self.close_code_of(SOON, what), code, "close code: {what}");
         self.try_send(&Frame::close(code).octets());
         self.expect_end(what);
     }
