@@ -14,6 +14,9 @@ use super::{Deadline, SOON};
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HUNG_UP: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+/// What a read with a limit says when it has passed, or a signal came.
+const AGAIN: [ErrorKind; 3] = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
 
 /// See the module's header.
 pub(crate) struct RawClient {
@@ -84,6 +87,13 @@ impl RawClient {
         client
     }
 
+    /// A second handle on the same stream, to read while the first one writes. What the first one
+    /// has read ahead moves over.
+    pub(crate) fn sharing(other: &mut RawClient) -> RawClient {
+        let stream = other.stream.try_clone().expect("a descriptor more");
+        RawClient { stream, buffer: std::mem::take(&mut other.buffer) }
+    }
+
     pub(crate) fn expect_upgraded(&mut self) {
         let head = self.head(SOON).expect("an answer to the handshake");
         assert_eq!(head.status, 101, "{head:?}");
@@ -137,11 +147,9 @@ impl RawClient {
                     self.buffer.extend_from_slice(&octets[..count]);
                     return Some(count);
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => return Some(0),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
-                    _ => panic!("reading: {error}"),
-                },
+                Err(error) if HUNG_UP.contains(&error.kind()) => return Some(0),
+                Err(error) if AGAIN.contains(&error.kind()) => {}
+                Err(error) => panic!("reading: {error}"),
             }
         }
     }
@@ -182,7 +190,7 @@ impl RawClient {
     pub(crate) fn frame(&mut self) -> Received {
         match self.event(SOON) {
             Event::Frame(frame) => frame,
-            other => panic!("{other:?} instead of a frame"),
+            other @ (Event::Ended | Event::Silence) => panic!("{other:?} instead of a frame"),
         }
     }
 
@@ -212,19 +220,25 @@ impl RawClient {
 
     /// The code of the close frame that has to come, whatever comes before it.
     pub(crate) fn close_code(&mut self, limit: Duration) -> u16 {
+        self.close_code_of(limit, "a close is due")
+    }
+
+    fn close_code_of(&mut self, limit: Duration, what: &str) -> u16 {
         let deadline = Deadline::after(limit);
         loop {
             match self.event(deadline.left().unwrap_or_default()) {
                 Event::Frame(frame) if frame.opcode == CLOSE => return frame.close_code(),
                 Event::Frame(_) => {}
-                other => panic!("{other:?} instead of a close frame, limit {limit:?}"),
+                other @ (Event::Ended | Event::Silence) => {
+                    panic!("{other:?} instead of a close frame, limit {limit:?}: {what}")
+                }
             }
         }
     }
 
     /// The server closes with this code; we agree; then the stream ends.
     pub(crate) fn expect_close(&mut self, code: u16, what: &str) {
-        assert_eq!(self.close_code(SOON), code, "close code: {what}");
+        assert_eq!(self.close_code_of(SOON, what), code, "close code: {what}");
         self.try_send(&Frame::close(code).octets());
         self.expect_end(what);
     }
