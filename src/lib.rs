@@ -6,9 +6,9 @@ pub mod base;
 pub mod conn;
 #[doc(hidden)]
 pub mod control;
+pub mod handler;
 #[doc(hidden)]
 pub mod limits;
-pub mod handler;
 #[doc(hidden)]
 pub mod metrics;
 #[doc(hidden)]

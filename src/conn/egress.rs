@@ -91,9 +91,11 @@ impl Egress {
             Tag::Direct => self.make_sure(cost, data_max)?,
             Tag::Message { policy: SlowConsumer::Close, .. } => self.make_sure(cost, data_max)?,
             Tag::Message { topic, policy: SlowConsumer::Conflate } => {
-                let is_same = |waiting: &Waiting| matches!(
-                    waiting.tag, Tag::Message { topic: other, .. } if other == topic
-                );
+                let is_same = |waiting: &Waiting| {
+                    matches!(
+                        waiting.tag, Tag::Message { topic: other, .. } if other == topic
+                    )
+                };
                 queued.dropped += u32::from(self.drop_first(is_same));
                 self.make_sure(cost, data_max)?;
             }

@@ -13,13 +13,13 @@ use bytes::Bytes;
 
 use super::egress::{Egress, Full, Tag};
 use super::link::Link;
+use crate::base::ConnKey;
 use crate::limits::{
     ARENA_FRAME_BYTES_MAX, EGRESS_CONTROL_RESERVE_BYTES, EGRESS_FRAME_OVERHEAD_BYTES,
 };
 use crate::pubsub::envelope::LocalTopic;
 use crate::pubsub::policy::SlowConsumer;
 use crate::ring::{FileSlot, Op, OpQueue, Piece, SegmentId, Staging};
-use crate::base::ConnKey;
 use crate::ws::header::{HEADER_BYTES_MAX, encode_header};
 use crate::ws::opcode::Opcode;
 
@@ -175,12 +175,7 @@ impl Outbox {
     }
 
     /// Stages a topic's messages once, for any number of [`Self::deliver`].
-    pub fn stage(
-        &mut self,
-        topic: LocalTopic,
-        policy: SlowConsumer,
-        frames: &[Bytes],
-    ) -> BatchId {
+    pub fn stage(&mut self, topic: LocalTopic, policy: SlowConsumer, frames: &[Bytes]) -> BatchId {
         let start = self.frames.len();
         self.frames.extend_from_slice(frames);
         let octets: usize = frames.iter().map(Bytes::len).sum();

@@ -79,10 +79,8 @@ impl Table {
         }
         self.generation = self.generation.wrapping_add(1);
         let entry = self.conns.vacant_entry();
-        let key = ConnKey {
-            slot: Slot(entry.key() as u32),
-            generation: Generation(self.generation),
-        };
+        let key =
+            ConnKey { slot: Slot(entry.key() as u32), generation: Generation(self.generation) };
         let stage = Stage::Upgrading { head: None };
         entry.insert(Conn { link: Link::new(key, file, peer, now), stage });
         Some(key)

@@ -6,6 +6,8 @@
 
 use super::families::{self, Family};
 use crate::base::ErrorCode;
+use crate::ws::fault::PeerFault;
+use crate::ws::refusal::Refusal;
 
 struct Row {
     family: &'static Family,
@@ -81,6 +83,7 @@ catalog! {
     RefusedTooManyFromAddress = REFUSED, "too_many_from_address";
     RefusedUnavailable = REFUSED, "unavailable";
     RefusedTimeout = REFUSED, "timeout";
+    RefusedByApplication = REFUSED, "application";
     AcceptFailures = ACCEPT_FAILURES;
     AcceptTableFull = ACCEPT_TABLE_FULL;
 
@@ -120,6 +123,7 @@ catalog! {
     DroppedOldest = DELIVERIES_DROPPED, "drop_oldest";
     DroppedByConflation = DELIVERIES_DROPPED, "conflate";
     SlowConsumersClosed = SLOW_CONSUMERS;
+    LastWordsLost = LAST_WORDS_LOST;
     Topics = TOPICS;
     Subscriptions = SUBSCRIPTIONS;
     ErrorBadRequest = ERRORS_SENT, "bad_request";
@@ -198,6 +202,45 @@ impl Metric {
         }
     }
 
+    /// The series of handshakes refused so.
+    pub fn refused(refusal: Refusal) -> Metric {
+        match refusal {
+            Refusal::BadRequest(_) => Metric::RefusedBadRequest,
+            Refusal::Unauthorized => Metric::RefusedUnauthorized,
+            Refusal::Forbidden => Metric::RefusedForbidden,
+            Refusal::NotFound => Metric::RefusedNotFound,
+            Refusal::MethodNotAllowed => Metric::RefusedMethodNotAllowed,
+            Refusal::UpgradeRequired => Metric::RefusedUpgradeRequired,
+            Refusal::WrongVersion => Metric::RefusedWrongVersion,
+            Refusal::TooManyFromAddress => Metric::RefusedTooManyFromAddress,
+            Refusal::HeadTooLarge => Metric::RefusedHeadTooLarge,
+            Refusal::Unavailable { .. } => Metric::RefusedUnavailable,
+            Refusal::Application { .. } => Metric::RefusedByApplication,
+        }
+    }
+
+    /// The series of peers at fault in this way.
+    pub fn fault(fault: PeerFault) -> Metric {
+        match fault {
+            PeerFault::ReservedBits => Metric::FaultReservedBits,
+            PeerFault::ReservedOpcode => Metric::FaultReservedOpcode,
+            PeerFault::ControlFragmented => Metric::FaultControlFragmented,
+            PeerFault::ControlTooLong => Metric::FaultControlTooLong,
+            PeerFault::Unmasked => Metric::FaultUnmasked,
+            PeerFault::Masked => Metric::FaultMasked,
+            PeerFault::LengthNotMinimal => Metric::FaultLengthNotMinimal,
+            PeerFault::LengthOverflow => Metric::FaultLengthOverflow,
+            PeerFault::UnexpectedContinuation => Metric::FaultUnexpectedContinuation,
+            PeerFault::ExpectedContinuation => Metric::FaultExpectedContinuation,
+            PeerFault::TooManyFragments => Metric::FaultTooManyFragments,
+            PeerFault::MessageTooLarge => Metric::FaultMessageTooLarge,
+            PeerFault::InvalidUtf8 => Metric::FaultInvalidUtf8,
+            PeerFault::BadClosePayload => Metric::FaultBadClosePayload,
+            PeerFault::BadCloseCode => Metric::FaultBadCloseCode,
+            PeerFault::BadCloseReason => Metric::FaultBadCloseReason,
+        }
+    }
+
     /// The series of errors answered with this code.
     pub fn error_sent(code: ErrorCode) -> Metric {
         match code {
@@ -230,6 +273,13 @@ mod tests {
     fn all_lists_the_metrics_in_the_order_of_their_indices() {
         for (position, metric) in Metric::ALL.iter().enumerate() {
             assert_eq!(metric.index(), position);
+        }
+    }
+
+    #[test]
+    fn a_fault_is_counted_under_its_own_label() {
+        for fault in PeerFault::ALL {
+            assert_eq!(Metric::fault(fault).label(), Some(("fault", fault.label())));
         }
     }
 

@@ -110,6 +110,8 @@ families! {
     QUEUED_SENDS = counter("ringwire_queued_sends_total",
         "Sends armed to wait for room in the socket.");
 
+    LAST_WORDS_LOST = counter("ringwire_last_words_lost_total",
+        "Close frames that no room was left for.");
     LANE_FULL = counter("ringwire_lane_full_total",
         "Envelopes that found the lane to another shard full.");
     LANE_REQUESTS = counter("ringwire_lane_requests_total", "Requests sent to other shards.");

@@ -7,5 +7,7 @@ pub mod policy;
 pub mod registry;
 pub mod topic;
 
+pub use topic::{Topic, TopicFault, check_topic};
+
 /// From a topic's name to its index in a slab. Names come from clients, so the hash is seeded.
 type NameIndex = std::collections::HashMap<Box<str>, u32, foldhash::quality::RandomState>;

@@ -181,7 +181,11 @@ impl Registry {
         if let State::Live { .. } = topic.state {
             self.mark_dirty(index);
         }
-        if is_new { Ok(Subscribing::NeedsInterest(LocalTopic(index))) } else { Ok(Subscribing::Waits) }
+        if is_new {
+            Ok(Subscribing::NeedsInterest(LocalTopic(index)))
+        } else {
+            Ok(Subscribing::Waits)
+        }
     }
 
     /// Ends one subscription. False when there was none.

@@ -10,7 +10,7 @@ use crate::base::{ConnId, Now, ShardId};
 use crate::conn::egress::Full;
 use crate::conn::outbox::Taken;
 use crate::conn::{CloseReason, Link, Pause};
-use crate::limits::{JOBS_MAX, TOKEN_BYTES_MAX, TOPIC_BYTES_MAX};
+use crate::limits::{JOBS_MAX, TOKEN_BYTES_MAX};
 use crate::metrics::Metric;
 use crate::pubsub::envelope::{JobResult, JobWork, Parcel, Refusal, Request, Response, Token};
 use crate::pubsub::home::home_of;
@@ -229,10 +229,9 @@ impl<S> Ctx<'_, S> {
     /// cut at 123 octets.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         let reason_text = reason.into();
-        self.core.commands.push(Command::Close {
-            reason: CloseReason::Application(code),
-            text: reason_text,
-        });
+        self.core
+            .commands
+            .push(Command::Close { reason: CloseReason::Application(code), text: reason_text });
     }
 
     /// Closes a subscriber that does not read (4001).

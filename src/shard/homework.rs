@@ -91,10 +91,10 @@ impl<H: Handler> Shard<H> {
 
     /// A shard has subscribers now: from here on it gets every message.
     pub(super) fn register(&mut self, shard: ShardId, topic: &str, local: LocalTopic) {
-        let result: Result<(HomeTopic, Position), Refusal> =
-            self.home.open(topic, self.core.now.monotonic_ms).map(|home| {
-                (home, self.home.register(home, Interest { shard, local }))
-            });
+        let result: Result<(HomeTopic, Position), Refusal> = self
+            .home
+            .open(topic, self.core.now.monotonic_ms)
+            .map(|home| (home, self.home.register(home, Interest { shard, local })));
         self.respond(shard.index(), Response::Interested { local, result });
     }
 }

@@ -3,8 +3,8 @@
 //! Responses are always taken. A request is taken only when there is room for everything that it
 //! leads to; until then it waits in its lane, the lane fills, and its writers are slowed down.
 
-use super::core::Life;
 use super::core::LanePaused;
+use super::core::Life;
 use super::shard::Shard;
 use crate::base::{ConnKey, ShardId};
 use crate::conn::Pause;

@@ -144,7 +144,10 @@ impl Mailbox {
     /// Signals news; `wake` is called for each participant that may be asleep.
     pub fn signal(&mut self, mut wake: impl FnMut(usize)) {
         for (to, outlet) in self.outlets.iter_mut().enumerate() {
-            if to != self.me && std::mem::take(&mut outlet.has_news) && self.signals[to].raise(self.me) {
+            if to != self.me
+                && std::mem::take(&mut outlet.has_news)
+                && self.signals[to].raise(self.me)
+            {
                 wake(to);
             }
         }

@@ -17,7 +17,8 @@ impl<H: Handler> Shard<H> {
         for _ in 0..TIMER_BUDGET {
             let Some(slot) = self.core.wheel.pop_expired(now) else { return };
             let Some(key) = self.table.key_at(slot) else { continue };
-            match self.table.at_mut(slot).link.deadline {
+            let deadline = self.table.at_mut(slot).link.deadline;
+            match deadline {
                 Deadline::Handshake => {
                     self.core.counters.inc(Metric::RefusedTimeout);
                     self.abandon(key, Trigger::DeadlinePassed);

@@ -56,13 +56,13 @@ impl CloseCode {
 pub fn parse_payload(payload: &[u8]) -> Result<(Option<CloseCode>, &str), PeerFault> {
     let (code, reason) = match payload {
         [] => return Ok((None, "")),
-        [_] => return Err(PeerFault::CloseTruncated),
+        [_] => return Err(PeerFault::BadClosePayload),
         [high, low, reason @ ..] => (CloseCode(u16::from_be_bytes([*high, *low])), reason),
     };
     if !code.may_be_received() {
-        return Err(PeerFault::CloseCodeInvalid);
+        return Err(PeerFault::BadCloseCode);
     }
-    let reason = std::str::from_utf8(reason).map_err(|_| PeerFault::CloseReasonUtf8)?;
+    let reason = std::str::from_utf8(reason).map_err(|_| PeerFault::BadCloseReason)?;
     Ok((Some(code), reason))
 }
 
@@ -100,16 +100,16 @@ mod tests {
         }
         for code in bad {
             assert!(!CloseCode(code).may_be_received(), "{code}");
-            assert_eq!(parse_payload(&code.to_be_bytes()), Err(PeerFault::CloseCodeInvalid));
+            assert_eq!(parse_payload(&code.to_be_bytes()), Err(PeerFault::BadCloseCode));
         }
     }
 
     #[test]
     fn payloads() {
         assert_eq!(parse_payload(b""), Ok((None, "")));
-        assert_eq!(parse_payload(&[3]), Err(PeerFault::CloseTruncated));
+        assert_eq!(parse_payload(&[3]), Err(PeerFault::BadClosePayload));
         assert_eq!(parse_payload(&[3, 0xe8]), Ok((Some(CloseCode::NORMAL), "")));
-        assert_eq!(parse_payload(&[3, 0xe8, 0xce]), Err(PeerFault::CloseReasonUtf8));
+        assert_eq!(parse_payload(&[3, 0xe8, 0xce]), Err(PeerFault::BadCloseReason));
     }
 
     #[test]

@@ -8,9 +8,9 @@ pub enum PeerFault {
     /// RSV1, RSV2 or RSV3 is set and no extension was agreed on (5.2).
     ReservedBits,
     /// An opcode that RFC 6455 reserves (5.2).
-    UnknownOpcode,
+    ReservedOpcode,
     /// A control frame without FIN (5.5).
-    FragmentedControl,
+    ControlFragmented,
     /// A control frame of more than 125 octets (5.5).
     ControlTooLong,
     /// An unmasked frame from a client (5.1).
@@ -20,7 +20,7 @@ pub enum PeerFault {
     /// A length that would fit in a shorter form (5.2).
     LengthNotMinimal,
     /// A 64-bit length whose most significant bit is set (5.2).
-    LengthTopBit,
+    LengthOverflow,
     /// A continuation frame where no message is unfinished (5.4).
     UnexpectedContinuation,
     /// A new message inside an unfinished one (5.4).
@@ -32,52 +32,52 @@ pub enum PeerFault {
     /// A text message that is not UTF-8 (8.1).
     InvalidUtf8,
     /// A close frame of one octet: half a code (5.5.1).
-    CloseTruncated,
+    BadClosePayload,
     /// A close code that must not be on the wire (7.4).
-    CloseCodeInvalid,
+    BadCloseCode,
     /// A close reason that is not UTF-8 (5.5.1).
-    CloseReasonUtf8,
+    BadCloseReason,
 }
 
 impl PeerFault {
     /// Every fault, in declaration order.
     pub const ALL: [PeerFault; 16] = [
         PeerFault::ReservedBits,
-        PeerFault::UnknownOpcode,
-        PeerFault::FragmentedControl,
+        PeerFault::ReservedOpcode,
+        PeerFault::ControlFragmented,
         PeerFault::ControlTooLong,
         PeerFault::Unmasked,
         PeerFault::Masked,
         PeerFault::LengthNotMinimal,
-        PeerFault::LengthTopBit,
+        PeerFault::LengthOverflow,
         PeerFault::UnexpectedContinuation,
         PeerFault::ExpectedContinuation,
         PeerFault::TooManyFragments,
         PeerFault::MessageTooLarge,
         PeerFault::InvalidUtf8,
-        PeerFault::CloseTruncated,
-        PeerFault::CloseCodeInvalid,
-        PeerFault::CloseReasonUtf8,
+        PeerFault::BadClosePayload,
+        PeerFault::BadCloseCode,
+        PeerFault::BadCloseReason,
     ];
 
     /// The code to close with.
     pub fn close_code(self) -> CloseCode {
         match self {
             PeerFault::ReservedBits
-            | PeerFault::UnknownOpcode
-            | PeerFault::FragmentedControl
+            | PeerFault::ReservedOpcode
+            | PeerFault::ControlFragmented
             | PeerFault::ControlTooLong
             | PeerFault::Unmasked
             | PeerFault::Masked
             | PeerFault::LengthNotMinimal
-            | PeerFault::LengthTopBit
+            | PeerFault::LengthOverflow
             | PeerFault::UnexpectedContinuation
             | PeerFault::ExpectedContinuation
-            | PeerFault::CloseTruncated
-            | PeerFault::CloseCodeInvalid => CloseCode::PROTOCOL,
+            | PeerFault::BadClosePayload
+            | PeerFault::BadCloseCode => CloseCode::PROTOCOL,
             PeerFault::TooManyFragments => CloseCode::POLICY,
             PeerFault::MessageTooLarge => CloseCode::TOO_LARGE,
-            PeerFault::InvalidUtf8 | PeerFault::CloseReasonUtf8 => CloseCode::INVALID_PAYLOAD,
+            PeerFault::InvalidUtf8 | PeerFault::BadCloseReason => CloseCode::INVALID_PAYLOAD,
         }
     }
 
@@ -85,21 +85,21 @@ impl PeerFault {
     pub fn label(self) -> &'static str {
         match self {
             PeerFault::ReservedBits => "reserved_bits",
-            PeerFault::UnknownOpcode => "unknown_opcode",
-            PeerFault::FragmentedControl => "fragmented_control",
+            PeerFault::ReservedOpcode => "reserved_opcode",
+            PeerFault::ControlFragmented => "control_fragmented",
             PeerFault::ControlTooLong => "control_too_long",
             PeerFault::Unmasked => "unmasked",
             PeerFault::Masked => "masked",
             PeerFault::LengthNotMinimal => "length_not_minimal",
-            PeerFault::LengthTopBit => "length_top_bit",
+            PeerFault::LengthOverflow => "length_overflow",
             PeerFault::UnexpectedContinuation => "unexpected_continuation",
             PeerFault::ExpectedContinuation => "expected_continuation",
             PeerFault::TooManyFragments => "too_many_fragments",
             PeerFault::MessageTooLarge => "message_too_large",
             PeerFault::InvalidUtf8 => "invalid_utf8",
-            PeerFault::CloseTruncated => "close_truncated",
-            PeerFault::CloseCodeInvalid => "close_code_invalid",
-            PeerFault::CloseReasonUtf8 => "close_reason_utf8",
+            PeerFault::BadClosePayload => "bad_close_payload",
+            PeerFault::BadCloseCode => "bad_close_code",
+            PeerFault::BadCloseReason => "bad_close_reason",
         }
     }
 }
@@ -124,7 +124,7 @@ mod tests {
         }
         let labels: HashSet<_> = PeerFault::ALL.into_iter().map(PeerFault::label).collect();
         assert_eq!(labels.len(), PeerFault::ALL.len());
-        assert_eq!(PeerFault::CloseReasonUtf8 as usize, PeerFault::ALL.len() - 1);
+        assert_eq!(PeerFault::BadCloseReason as usize, PeerFault::ALL.len() - 1);
     }
 
     #[test]

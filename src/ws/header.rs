@@ -42,12 +42,12 @@ pub fn decode(input: &[u8], role: Role) -> Result<Option<Header>, PeerFault> {
     if first & RSV != 0 {
         return Err(PeerFault::ReservedBits);
     }
-    let opcode = Opcode::from_bits(first & OPCODE).ok_or(PeerFault::UnknownOpcode)?;
+    let opcode = Opcode::from_bits(first & OPCODE).ok_or(PeerFault::ReservedOpcode)?;
     let fin = first & FIN != 0;
     // 5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be
     // fragmented."
     if opcode.is_control() && !fin {
-        return Err(PeerFault::FragmentedControl);
+        return Err(PeerFault::ControlFragmented);
     }
     let Some(&second) = input.get(1) else { return Ok(None) };
     let masked = second & MASKED != 0;
@@ -87,7 +87,7 @@ fn decode_length(short: u8, input: &[u8]) -> Result<Option<(u64, usize)>, PeerFa
             let len = u64::from_be_bytes(octets);
             // 5.2: "the most significant bit MUST be 0".
             if len > i64::MAX as u64 {
-                return Err(PeerFault::LengthTopBit);
+                return Err(PeerFault::LengthOverflow);
             }
             if len <= u64::from(u16::MAX) {
                 return Err(PeerFault::LengthNotMinimal);

@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ws", &["limits", "base"]),
     ("ring", &["limits", "base"]),
     // 2: pure
-    ("conn", &["limits", "base", "ws", VOCABULARY]),
+    ("conn", &["limits", "base", "ws", VOCABULARY, "pubsub"]),
     ("pubsub", &["limits", "base"]),
     ("metrics", &["limits", "base", "ws"]),
     // 3: the event loop, and what runs on it

@@ -11,12 +11,12 @@ const TABLE: &[(&str, Role, &[u8], PeerFault)] = &[
     ("rsv1", Role::Client, b"\xc1", PeerFault::ReservedBits),
     ("rsv2", Role::Client, b"\xa1", PeerFault::ReservedBits),
     ("rsv3 on a ping", Role::Client, b"\x99", PeerFault::ReservedBits),
-    ("opcode 3", Role::Client, b"\x83", PeerFault::UnknownOpcode),
-    ("opcode 7", Role::Client, b"\x87", PeerFault::UnknownOpcode),
-    ("opcode b", Role::Client, b"\x8b", PeerFault::UnknownOpcode),
-    ("opcode f", Role::Client, b"\x8f", PeerFault::UnknownOpcode),
-    ("ping without fin", Role::Client, b"\x09", PeerFault::FragmentedControl),
-    ("close without fin", Role::Client, b"\x08", PeerFault::FragmentedControl),
+    ("opcode 3", Role::Client, b"\x83", PeerFault::ReservedOpcode),
+    ("opcode 7", Role::Client, b"\x87", PeerFault::ReservedOpcode),
+    ("opcode b", Role::Client, b"\x8b", PeerFault::ReservedOpcode),
+    ("opcode f", Role::Client, b"\x8f", PeerFault::ReservedOpcode),
+    ("ping without fin", Role::Client, b"\x09", PeerFault::ControlFragmented),
+    ("close without fin", Role::Client, b"\x08", PeerFault::ControlFragmented),
     ("ping of 126", Role::Client, b"\x89\x7e", PeerFault::ControlTooLong),
     ("pong of 64 bits", Role::Client, b"\x8a\x7f", PeerFault::ControlTooLong),
     ("close of 126", Role::Server, b"\x88\xfe", PeerFault::ControlTooLong),
@@ -30,12 +30,12 @@ const TABLE: &[(&str, Role, &[u8], PeerFault)] = &[
         b"\x82\x7f\0\0\0\0\0\0\xff\xff",
         PeerFault::LengthNotMinimal,
     ),
-    ("2^63", Role::Client, b"\x82\x7f\x80\0\0\0\0\0\0\0", PeerFault::LengthTopBit),
+    ("2^63", Role::Client, b"\x82\x7f\x80\0\0\0\0\0\0\0", PeerFault::LengthOverflow),
     (
         "2^64 - 1",
         Role::Client,
         b"\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
-        PeerFault::LengthTopBit,
+        PeerFault::LengthOverflow,
     ),
     (
         "2^63 - 1",
@@ -90,15 +90,15 @@ const TABLE: &[(&str, Role, &[u8], PeerFault)] = &[
         PeerFault::InvalidUtf8,
     ),
     ("masked text", Role::Server, b"\x81\x81\x01\x02\x03\x04\xfe", PeerFault::InvalidUtf8),
-    ("half a code", Role::Client, b"\x88\x01\x03", PeerFault::CloseTruncated),
-    ("code 0", Role::Client, b"\x88\x02\x00\x00", PeerFault::CloseCodeInvalid),
-    ("code 999", Role::Client, b"\x88\x02\x03\xe7", PeerFault::CloseCodeInvalid),
-    ("code 1005", Role::Client, b"\x88\x02\x03\xed", PeerFault::CloseCodeInvalid),
-    ("code 1006", Role::Client, b"\x88\x02\x03\xee", PeerFault::CloseCodeInvalid),
-    ("code 1015", Role::Client, b"\x88\x02\x03\xf7", PeerFault::CloseCodeInvalid),
-    ("code 2999", Role::Client, b"\x88\x02\x0b\xb7", PeerFault::CloseCodeInvalid),
-    ("code 5000", Role::Client, b"\x88\x02\x13\x88", PeerFault::CloseCodeInvalid),
-    ("reason", Role::Client, b"\x88\x04\x03\xe8\xc3\x28", PeerFault::CloseReasonUtf8),
+    ("half a code", Role::Client, b"\x88\x01\x03", PeerFault::BadClosePayload),
+    ("code 0", Role::Client, b"\x88\x02\x00\x00", PeerFault::BadCloseCode),
+    ("code 999", Role::Client, b"\x88\x02\x03\xe7", PeerFault::BadCloseCode),
+    ("code 1005", Role::Client, b"\x88\x02\x03\xed", PeerFault::BadCloseCode),
+    ("code 1006", Role::Client, b"\x88\x02\x03\xee", PeerFault::BadCloseCode),
+    ("code 1015", Role::Client, b"\x88\x02\x03\xf7", PeerFault::BadCloseCode),
+    ("code 2999", Role::Client, b"\x88\x02\x0b\xb7", PeerFault::BadCloseCode),
+    ("code 5000", Role::Client, b"\x88\x02\x13\x88", PeerFault::BadCloseCode),
+    ("reason", Role::Client, b"\x88\x04\x03\xe8\xc3\x28", PeerFault::BadCloseReason),
 ];
 
 #[test]
@@ -118,7 +118,7 @@ fn each_fault_by_hand() {
 fn events_before_a_fault_are_given() {
     let outcome = feed(Role::Client, &LIMITS, [&b"\x82\x01a\x89\x01b\x83\x00"[..]]);
     let seen = vec![Seen::Binary(b"a".to_vec()), Seen::Ping(b"b".to_vec())];
-    assert_eq!(outcome, Outcome { seen, fault: Some(PeerFault::UnknownOpcode) });
+    assert_eq!(outcome, Outcome { seen, fault: Some(PeerFault::ReservedOpcode) });
 }
 
 #[test]
