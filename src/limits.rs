@@ -146,3 +146,12 @@ pub const JOBS_MAX: usize = 1024;
 pub const TOKEN_BYTES_MAX: usize = 128;
 
 const _: () = assert!(LANE_ENTRIES_MIN <= LANE_ENTRIES_MAX);
+
+/// Octets that may wait for all connections together, by default.
+pub const EGRESS_TOTAL_BYTES_MAX: usize = 512 << 20;
+/// Octets of unfinished messages of all connections together, by default.
+pub const INGRESS_TOTAL_BYTES_MAX: usize = 128 << 20;
+/// Different topics of the whole server, by default.
+pub const TOPICS_MAX: usize = 100_000;
+/// What a message may have around its data: topic, sender, names of fields.
+pub const ENVELOPE_BYTES_MAX: usize = 4096;

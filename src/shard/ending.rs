@@ -110,7 +110,8 @@ impl<H: Handler> Shard<H> {
                 core.account_ingress(held, 0);
                 protocol.release(&mut core.pool);
             }
-            Stage::Upgrading { .. } | Stage::Ended => {}
+            Stage::Upgrading { head: Some(head) } => core.account_ingress(head.len(), 0),
+            Stage::Upgrading { head: None } | Stage::Ended => {}
         }
         if conn.link.io.teardown == Teardown::None {
             conn.link.io.teardown = Teardown::Flushing { linger };

@@ -170,9 +170,14 @@ impl<H: Handler> Shard<H> {
         &mut self.core.counters
     }
 
+    /// True when the shard is going down.
+    pub fn is_draining(&self) -> bool {
+        matches!(self.core.stage, Life::Draining { .. })
+    }
+
     /// True when a drain is complete.
     pub fn is_drained(&self) -> bool {
-        matches!(self.core.stage, Life::Draining { .. }) && self.table.is_empty()
+        self.is_draining() && self.table.is_empty()
     }
 
     /// Connections, those that are ending included.
