@@ -24,12 +24,16 @@ pub fn run(mut config: PlaneConfig) -> std::io::Result<()> {
         if config.handles_signals {
             let drain = drain.clone();
             let mut t = super::signals::Termination::install()?;
-            tokio::task::spawn_local(async move { t.raise(&drain).await; });
+            tokio::task::spawn_local(async move {
+                t.raise(&drain).await;
+            });
         }
         if let Some(admin) = config.admin.take() {
             let b = config.bridge.clone();
             let gone = config.shards_gone.clone();
-            tokio::task::spawn_local(async move { super::admin::serve(admin, b, Default::default(), gone).await });
+            tokio::task::spawn_local(async move {
+                super::admin::serve(admin, b, Default::default(), gone).await
+            });
         }
         drain.wait().await;
         config.bridge.state.advance(Stage::Draining);

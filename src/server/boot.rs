@@ -149,10 +149,8 @@ fn bind(config: &Config) -> Result<(Vec<ListenAddr>, Vec<Vec<Listener>>), Server
 
 fn bind_admin(config: &Config) -> Result<Option<AdminListener>, ServerError> {
     let Some(addr) = &config.admin else { return Ok(None) };
-    let refused = |error| ServerError::Listen {
-        addr: addr.to_string(),
-        error: std::io::Error::other(error),
-    };
+    let refused =
+        |error| ServerError::Listen { addr: addr.to_string(), error: std::io::Error::other(error) };
     AdminListener::bind(addr).map(Some).map_err(refused)
 }
 
@@ -277,8 +275,7 @@ fn work<H: Handler>(seat: Seat, lines: &Lines, make: &dyn Fn(ShardId) -> H) {
     let (config, handler) = (seat.config, make(seat.me));
     let mut shard =
         Shard::new(seat.me, config, seat.admission, seat.mailbox, handler, seat.seed, now);
-    let result =
-        shell::run(&mut shard, &mut driver, seat.clock, &seat.board, seat.drain_timeout);
+    let result = shell::run(&mut shard, &mut driver, seat.clock, &seat.board, seat.drain_timeout);
     if lines.ended.send(result).is_ok() {
         // Nothing is ever sent here: it ends when the supervisor lets go.
         let _released: Result<(), _> = lines.release.recv();
