@@ -35,10 +35,14 @@ impl<H: Handler> Shard<H> {
         let core = &mut self.core;
         let policy = core.registry.policy(topic);
         let (batch, ahead) = core.registry.batch(topic);
+        if batch.is_empty() {
+            self.finish(topic);
+            return 0;
+        }
         let (messages, places) = (batch.len() as u64, ahead.len().min(budget));
         let mut too_slow: Vec<ConnKey> = Vec::new();
         let mut dropped = Queued::default();
-        if messages > 0 && places > 0 {
+        if places > 0 {
             let id = core.outbox.stage(topic, policy, batch);
             let mut reached = 0;
             for slot in ahead[..places].iter().filter(|slot| **slot != TOMBSTONE) {

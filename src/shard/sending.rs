@@ -4,7 +4,7 @@ use super::shard::Shard;
 use crate::base::ConnKey;
 use crate::conn::egress::Queued;
 use crate::conn::outbox::Delivered;
-use crate::conn::{CloseReason, Pause, Send, Teardown};
+use crate::conn::{Pause, Send, Teardown};
 use crate::handler::Handler;
 use crate::metrics::{Metric, ShardCounters};
 use crate::ring::KernelFault;
@@ -56,15 +56,12 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    /// Counts what a policy has done, and carries out the harshest one.
+    /// Counts what a policy has done, and notes whom the harshest one is for.
     pub(super) fn judge_delivery(&mut self, key: ConnKey, verdict: Delivered) {
         match verdict {
             Delivered::Staged => {}
             Delivered::Queued(queued) => count_dropped(&mut self.core.counters, queued),
-            Delivered::TooSlow => {
-                let reason = CloseReason::SlowConsumer;
-                self.close(key, reason, reason.text());
-            }
+            Delivered::TooSlow => self.core.too_slow.push(key),
         }
     }
 
