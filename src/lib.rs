@@ -16,6 +16,8 @@ pub mod pubsub;
 #[doc(hidden)]
 pub mod ring;
 #[doc(hidden)]
+pub mod session;
+#[doc(hidden)]
 pub mod shard;
 #[doc(hidden)]
 pub mod ws;
