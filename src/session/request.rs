@@ -22,12 +22,22 @@ pub(super) struct Request<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ask<'a> {
-    Subscribe { topic: Cow<'a, str>, since: Option<Since> },
-    Unsubscribe { topic: Cow<'a, str> },
-    Publish { topic: Cow<'a, str>, data: &'a str },
+    Subscribe {
+        topic: Cow<'a, str>,
+        since: Option<Since>,
+    },
+    Unsubscribe {
+        topic: Cow<'a, str>,
+    },
+    Publish {
+        topic: Cow<'a, str>,
+        data: &'a str,
+    },
     Ping,
     /// Part of the protocol, but not of this server.
-    Unavailable { what: &'static str },
+    Unavailable {
+        what: &'static str,
+    },
 }
 
 /// Where a subscriber has come to. An epoch that is not one of ours is `None`.
@@ -168,7 +178,8 @@ fn topic_of<'a>(members: &Members<'a>) -> Result<Cow<'a, str>, Problem> {
 }
 
 fn since_of(raw: Option<&RawValue>) -> Result<Option<Since>, Problem> {
-    let Some(raw) = raw else { return Ok(None) };
+    // A client that has no position yet may well say so with `null`.
+    let Some(raw) = raw.filter(|raw| raw.get() != "null") else { return Ok(None) };
     const WRONG: Problem = Problem::Says("since is an object with epoch and offset");
     let members: SinceMembers<'_> = object(raw.get()).ok_or(WRONG)?;
     if !members.epoch.get().starts_with('"') {

@@ -19,6 +19,8 @@ impl<H: Handler> Shard<H> {
         match conn.stage.phase() {
             Phase::Upgrading => return self.end(key, Trigger::CloseRequested, false),
             Phase::Closing | Phase::Ended => return,
+            // It is closing already: a wish from inside `on_close`.
+            Phase::Open if !conn.link.is_open => return,
             Phase::Open => {}
         }
         self.leave_open(key, reason);

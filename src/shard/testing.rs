@@ -19,9 +19,7 @@ use crate::handler::Handler;
 use crate::metrics::Metric;
 use crate::pubsub::envelope::{ControlRequest, Request};
 use crate::pubsub::policy::Policies;
-use crate::ring::{
-    Completion, FileSlot, KernelFault, ListenerId, Op, PeerAddr, RecvEnd,
-};
+use crate::ring::{Completion, FileSlot, KernelFault, ListenerId, Op, PeerAddr, RecvEnd};
 use crate::ws::protocol::Limits;
 
 /// Turns until a world has to have come to rest.
@@ -74,6 +72,8 @@ pub(crate) struct World<H: Handler> {
     clients: Vec<Client>,
     control: Mailbox,
     now: Now,
+    /// The shard that had the last turn.
+    last: usize,
 }
 
 impl<H: Handler> World<H> {
@@ -96,7 +96,7 @@ impl<H: Handler> World<H> {
             Seat { shard, sleep: Sleep::No, facts: VecDeque::new(), accepts: false }
         };
         let seats = boxes.into_iter().enumerate().map(seat).collect();
-        let mut world = World { seats, clients: Vec::new(), control, now };
+        let mut world = World { seats, clients: Vec::new(), control, now, last: 0 };
         world.run();
         world
     }
@@ -199,20 +199,31 @@ impl<H: Handler> World<H> {
     pub(crate) fn run(&mut self) {
         for _ in 0..TURNS_MAX {
             self.carry_octets();
-            let wants = |seat: &Seat<H>| match seat.sleep {
+            let wants = |shard: &usize| match self.seats[*shard].sleep {
                 Sleep::No => true,
-                Sleep::UntilMs(at) => at <= self.now.monotonic_ms || !seat.facts.is_empty(),
+                Sleep::UntilMs(at) => {
+                    at <= self.now.monotonic_ms || !self.seats[*shard].facts.is_empty()
+                }
             };
-            match self.seats.iter().position(wants) {
-                Some(shard) => self.turn(shard),
+            // In turn, because a shard that waits for another one does not sleep.
+            let shards = self.seats.len();
+            let mut after = (1..=shards).map(|step| (self.last + step) % shards);
+            match after.find(wants) {
+                Some(shard) => self.step(shard),
                 None => return,
             }
         }
         panic!("the world does not come to rest");
     }
 
-    /// One turn of one shard.
+    /// One turn of one shard, whether it wants one or not.
     pub(crate) fn turn(&mut self, shard: usize) {
+        self.carry_octets();
+        self.step(shard);
+    }
+
+    fn step(&mut self, shard: usize) {
+        self.last = shard;
         let seat = &mut self.seats[shard];
         seat.shard.begin(self.now);
         for fact in std::mem::take(&mut seat.facts) {
@@ -316,4 +327,3 @@ fn tell<H: Handler>(shard: &mut Shard<H>, fact: Fact) {
 pub(crate) fn head(path: &str, fields: &str) -> String {
     client::head(path, fields)
 }
-

@@ -30,10 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("handler", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics"]),
     ("shard", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics", "handler"]),
     // `shard::testing` is there for tests only
-    (
-        "session",
-        &["limits", "base", "ws::close", "pubsub", "metrics", "handler", "shard::testing"],
-    ),
+    ("session", &["limits", "base", "ws::close", "pubsub", "metrics", "handler", "shard::testing"]),
     // 4: reaches shards only by envelopes and their doorbell
     (
         "control",

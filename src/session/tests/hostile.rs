@@ -51,6 +51,7 @@ fn who_does_not_read_its_answers_is_slowed_down_and_not_answered_without_end() {
     let mut world = world(1);
     let client = join(&mut world, 0);
     world.client(client).room = 100;
+    world.client(client).input_step = 300;
     for _ in 0..5000 {
         world.write_text(client, r#"{"type":"ping","id":1}"#);
     }
@@ -93,7 +94,16 @@ fn request_ish() -> impl Strategy<Value = String> {
     let kinds = ["subscribe", "unsubscribe", "publish", "ping", "auth", "presence", "x"];
     let kind = prop::sample::select(kinds.to_vec());
     let value = prop::sample::select(vec![
-        "1", "\"a\"", "null", "{}", "[[]]", "true", "\"t\"", "\"\\u0074\"", "-1e9", "\"\\ud800\"",
+        "1",
+        "\"a\"",
+        "null",
+        "{}",
+        "[[]]",
+        "true",
+        "\"t\"",
+        "\"\\u0074\"",
+        "-1e9",
+        "\"\\ud800\"",
     ]);
     let name = prop::sample::select(vec!["id", "topic", "data", "since", "to", "x"]);
     (kind, prop::collection::vec((name, value), 0..5)).prop_map(|(kind, members)| {
@@ -120,7 +130,9 @@ proptest! {
         }
         world.run();
         for text in world.texts(client) {
-            prop_assert!(value(&text).is_object());
+            // Half of a surrogate pair in an `id` is JSON, but no Rust string.
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            prop_assert!(is_json && text.starts_with('{'), "{}", text);
         }
     }
 

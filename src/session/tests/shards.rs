@@ -19,8 +19,7 @@ fn a_message_reaches_its_subscriber_wherever_they_are() {
         let topic = topic_at(home, 2);
         let (subscriber, publisher) = (join(&mut world, at), join(&mut world, from));
         subscribe(&mut world, subscriber, &topic);
-        let request =
-            format!(r#"{{"type":"publish","id":"p","topic":"{topic}","data":"\u00e9"}}"#);
+        let request = format!(r#"{{"type":"publish","id":"p","topic":"{topic}","data":"\u00e9"}}"#);
         let answer = ask_one(&mut world, publisher, &request);
         assert_eq!(answer, format!(r#"{{"type":"ack","id":"p","topic":"{topic}","offset":1}}"#));
         let message = format!(
@@ -37,22 +36,20 @@ fn joining_in_the_middle_of_a_stream_leaves_no_gap() {
         let mut world = world(2);
         let topic = topic_at(home, 2);
         let publisher = join(&mut world, from);
-        let mut joined = Vec::new();
+        let joiners: Vec<usize> = (0..10).map(|_| join(&mut world, at)).collect();
+        let mut next = joiners.iter();
         for number in 0..60_u64 {
             world.write_text(publisher, &publish_text(&topic, &number.to_string()));
-            if number % 7 == 3 {
-                let client = join_quietly(&mut world, at);
-                world.write_text(
-                    client,
-                    &format!(r#"{{"type":"subscribe","id":1,"topic":"{topic}"}}"#),
-                );
-                joined.push(client);
+            if number % 6 == 3 {
+                let request = format!(r#"{{"type":"subscribe","id":1,"topic":"{topic}"}}"#);
+                world.write_text(*next.next().expect("ten of them"), &request);
             }
             // Only one shard has a turn, so that joins and messages are under way at once.
             world.turn(number as usize % 2);
         }
         world.run();
-        for client in joined {
+        assert!(next.next().is_none());
+        for client in joiners {
             let texts = world.texts(client);
             let (first, messages) = texts.split_first().expect("an answer");
             let begin = value(first)["offset"].as_u64().expect("subscribed first");
@@ -62,12 +59,6 @@ fn joining_in_the_middle_of_a_stream_leaves_no_gap() {
             assert!(data.eq(begin..60), "the data of each offset");
         }
     }
-}
-
-fn join_quietly(world: &mut JsonWorld, shard: usize) -> usize {
-    let client = world.connect(shard, "/ws");
-    world.texts(client);
-    client
 }
 
 #[test]
@@ -163,7 +154,7 @@ fn check_next(text: &str, last: &mut Option<u64>) {
     }
 }
 
-/// Lanes of two entries: the publisher is slowed down, refused at most, and nothing is lost.
+/// Lanes of four entries: the publisher is slowed down, refused at most, and nothing is lost.
 #[test]
 fn a_full_lane_slows_the_publisher_down() {
     let handler = |_| JsonHandler::new(SessionConfig::default(), INSTANCE);
@@ -173,8 +164,7 @@ fn a_full_lane_slows_the_publisher_down() {
     subscribe(&mut world, subscriber, &topic);
     world.client(publisher).input_step = 64;
     for id in 0..200 {
-        let request =
-            format!(r#"{{"type":"publish","id":{id},"topic":"{topic}","data":{id}}}"#);
+        let request = format!(r#"{{"type":"publish","id":{id},"topic":"{topic}","data":{id}}}"#);
         world.write_text(publisher, &request);
     }
     world.run();

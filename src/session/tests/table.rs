@@ -49,8 +49,7 @@ fn the_subprotocol_is_chosen_if_it_is_offered() {
 fn subscribe_publish_message_unsubscribe() {
     let mut world = world(1);
     let (alice, bob) = (join(&mut world, 0), join(&mut world, 0));
-    let answer =
-        ask_one(&mut world, alice, r#"{"type":"subscribe","id":2,"topic":"chat:lobby"}"#);
+    let answer = ask_one(&mut world, alice, r#"{"type":"subscribe","id":2,"topic":"chat:lobby"}"#);
     let epoch = value(&answer)["epoch"].as_str().unwrap().to_owned();
     assert!(epoch.len() == 16 && u64::from_str_radix(&epoch, 16).is_ok(), "{epoch}");
     let expected = format!(
@@ -58,7 +57,8 @@ fn subscribe_publish_message_unsubscribe() {
     );
     assert_eq!(answer, expected);
 
-    let publish = r#"{"type":"publish","id":4,"topic":"chat:lobby","data":{"a": [1, 2.0],  "b":"\u0041"}}"#;
+    let publish =
+        r#"{"type":"publish","id":4,"topic":"chat:lobby","data":{"a": [1, 2.0],  "b":"\u0041"}}"#;
     let answer = ask_one(&mut world, bob, publish);
     assert_eq!(answer, r#"{"type":"ack","id":4,"topic":"chat:lobby","offset":1}"#);
     let message = concat!(
@@ -100,8 +100,17 @@ fn ids_of_every_kind_come_back_octet_by_octet() {
     let client = join(&mut world, 0);
     let longest = format!("\"{}\"", "é".repeat(63));
     let ids = [
-        "0", "-0", "7", "1e400", "-1.50E+2", "123456789012345678901234567890", "\"\"", "\"a b\"",
-        r#""\u0041\n\"\\\/""#, r#""\ud800""#, &longest,
+        "0",
+        "-0",
+        "7",
+        "1e400",
+        "-1.50E+2",
+        "123456789012345678901234567890",
+        "\"\"",
+        "\"a b\"",
+        r#""\u0041\n\"\\\/""#,
+        r#""\ud800""#,
+        &longest,
     ];
     for id in ids {
         let answer = ask_one(&mut world, client, &format!(r#"{{"type":"ping","id":{id}}}"#));
