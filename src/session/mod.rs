@@ -4,9 +4,9 @@
 //! is passed on octet by octet, and keeps nothing of a request: what its answer needs travels with
 //! it as a token.
 //!
-//! Invariants: J1 every request with an `id` is answered once, but for a subscription that is ended
-//! before it stands; J2 an answer's `id` is the request's, octet by octet; J3 no message that can be
-//! parsed or not costs an allocation here, except for escapes in a topic's name.
+//! Invariants: J1 every request with an `id` is answered once, but for a subscription that is
+//! ended before it stands; J2 an answer's `id` is the request's, octet by octet; J3 to understand
+//! and answer a good request costs no allocation here, except for escapes in a topic's name.
 
 mod answer;
 mod request;

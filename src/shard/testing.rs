@@ -231,17 +231,12 @@ impl<H: Handler> World<H> {
         }
         seat.sleep = seat.shard.turn();
         let (ops, staging) = seat.shard.orders();
-        let orders: Vec<(Op, Vec<u8>)> = ops
-            .drain(..)
-            .map(|op| match op {
-                Op::Send { first, .. } => {
-                    let octets = staging.pieces(first).collect::<Vec<_>>().concat();
-                    (op, octets)
-                }
-                other => (other, Vec::new()),
-            })
-            .collect();
-        for (op, octets) in orders {
+        let sent = |op: &Op| {
+            let Op::Send { first, .. } = op else { return Vec::new() };
+            staging.pieces(*first).collect::<Vec<_>>().concat()
+        };
+        let orders: Vec<(Vec<u8>, Op)> = ops.drain(..).map(|op| (sent(&op), op)).collect();
+        for (octets, op) in orders {
             self.carry_out(shard, op, &octets);
         }
         // What a fast send left over is heard before anything else.

@@ -112,6 +112,10 @@ fn request_ish() -> impl Strategy<Value = String> {
     })
 }
 
+fn octets() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..64)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -150,7 +154,7 @@ proptest! {
 
     #[test]
     fn any_octets_are_survived(
-        kinds in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..64)), 0..8)
+        kinds in prop::collection::vec((any::<bool>(), octets()), 0..8)
     ) {
         let mut world = world(1);
         let client = join(&mut world, 0);
