@@ -6,12 +6,13 @@ use std::io::Write as _;
 
 use crate::base::ErrorCode;
 use crate::handler::Publication;
-use crate::limits::TOPIC_BYTES_MAX;
+use crate::limits::{ENVELOPE_BYTES_MAX, TOPIC_BYTES_MAX};
 use crate::pubsub::envelope::Position;
 
 /// What a message is longer than its `data`, at most: fixed text, two numbers of 20 digits, a topic
 /// of quotation marks alone, and a name of 255 octets that are all escaped to six.
-pub const ENVELOPE_BYTES_MAX: usize = 64 + 2 * 20 + 2 * TOPIC_BYTES_MAX + 6 * 255;
+const ENVELOPE_BYTES: usize = 64 + 2 * 20 + 2 * TOPIC_BYTES_MAX + 6 * 255;
+const _: () = assert!(ENVELOPE_BYTES <= ENVELOPE_BYTES_MAX);
 
 /// Appends one message to a buffer.
 pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
@@ -119,7 +120,7 @@ mod tests {
         };
         let mut out = Vec::new();
         Writer(&mut out).message(&publication);
-        assert!(out.len() <= ENVELOPE_BYTES_MAX, "{}", out.len());
-        assert!(out.len() + 32 > ENVELOPE_BYTES_MAX, "{}", out.len());
+        assert!(out.len() <= ENVELOPE_BYTES, "{}", out.len());
+        assert!(out.len() + 32 > ENVELOPE_BYTES, "{}", out.len());
     }
 }

@@ -28,8 +28,6 @@ use answer::Writer;
 use request::{Ask, BadRequest, Request};
 use resume::Resume;
 
-pub use answer::ENVELOPE_BYTES_MAX;
-
 /// The subprotocol's name in the opening handshake.
 pub const SUBPROTOCOL: &str = "ringwire.v1.json";
 
