@@ -46,6 +46,8 @@ pub mod ring;
 #[doc(hidden)]
 pub mod server;
 #[doc(hidden)]
+pub mod session;
+#[doc(hidden)]
 pub mod shard;
 #[doc(hidden)]
 pub mod ws;

@@ -147,9 +147,16 @@ pub const SUBSCRIPTIONS_MAX: usize = 128;
 /// Jobs of one shard that are under way at a time.
 pub const JOBS_MAX: usize = 1024;
 /// Octets of a token.
-pub const TOKEN_BYTES_MAX: usize = 128;
+pub const TOKEN_BYTES_MAX: usize = 160;
+/// Octets of the `id` of a JSON request, as it is written.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// What a subscription's token holds beside the `id`: one octet, and maybe a position.
+pub const TOKEN_HEADER_BYTES_MAX: usize = 1 + 8 + 8;
+/// Bad requests in a row after which a client is closed: it does not speak the protocol.
+pub const BAD_REQUESTS_MAX: u8 = 64;
 
 const _: () = assert!(LANE_ENTRIES_MIN <= LANE_ENTRIES_MAX);
+const _: () = assert!(REQUEST_ID_BYTES_MAX + TOKEN_HEADER_BYTES_MAX <= TOKEN_BYTES_MAX);
 
 /// Octets that may wait for all connections together, by default.
 pub const EGRESS_TOTAL_BYTES_MAX: usize = 512 << 20;

@@ -2,7 +2,7 @@
 
 use super::shard::Shard;
 use crate::base::{ConnKey, Slot};
-use crate::conn::{CloseReason, Pause, Stage};
+use crate::conn::{CloseReason, Deadline, Pause, Stage};
 use crate::handler::Handler;
 use crate::metrics::Metric;
 use crate::ws::close::CloseCode;
@@ -29,6 +29,10 @@ impl<H: Handler> Shard<H> {
             return self.core.counters.inc(Metric::StaleCompletions);
         };
         conn.link.heard = now;
+        // Bytes after the ping are what was waited for. Its timer goes on and finds a heartbeat.
+        if conn.link.deadline == Deadline::Pong {
+            conn.link.deadline = Deadline::Heartbeat;
+        }
         let mut rest = bytes;
         loop {
             let Some(conn) = self.table.get_mut(key) else { return };
@@ -62,6 +66,7 @@ impl<H: Handler> Shard<H> {
         let step = match protocol.step(input, &core.config.message, &mut core.pool) {
             Ok(step) => step,
             Err(fault) => {
+                // What is still held is accounted for when the stage ends.
                 core.account_ingress(held, protocol.partial_bytes());
                 return Looked::Fault(fault);
             }

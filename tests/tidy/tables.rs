@@ -29,7 +29,8 @@ const EDGES: &[(&str, &[&str])] = &[
     // 3: the event loop, and what runs on it
     ("handler", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics"]),
     ("shard", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics", "handler"]),
-    ("session", &["limits", "base", "ws::close", "pubsub", "metrics", "handler"]),
+    // `shard::testing` is there for tests only
+    ("session", &["limits", "base", "ws::close", "pubsub", "metrics", "handler", "shard::testing"]),
     // 4: reaches shards only by envelopes and their doorbell
     (
         "control",
