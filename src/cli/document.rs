@@ -31,8 +31,8 @@ In the environment a list has commas between its entries, and an empty variable 
 A list is taken whole from the first place that has it; policies of namespaces are taken one by one.
 Numbers may have `_` between their digits.
 
-`ringwire publish` and `ringwire subscribe` take the server's URL from `--url` or `RINGWIRE_URL`; the
-default is `ws://127.0.0.1:9001/ws`. `unix:/path` connects to a Unix socket.
+`ringwire publish` and `ringwire subscribe` take the server's URL from `--url` or `RINGWIRE_URL`;
+the default is `ws://127.0.0.1:9001/ws`. `unix:/path` connects to a Unix socket.
 
 This page is generated from `src/cli/keys.rs`; after a change there, write it anew with
 `RINGWIRE_BLESS=1 cargo test --lib cli`.
