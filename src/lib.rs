@@ -31,6 +31,8 @@
 #[doc(hidden)]
 pub mod base;
 #[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
 pub mod conn;
 #[doc(hidden)]
 pub mod control;

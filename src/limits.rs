@@ -166,3 +166,16 @@ pub const INGRESS_TOTAL_BYTES_MAX: usize = 128 << 20;
 pub const TOPICS_MAX: usize = 100_000;
 /// What a message may have around its data: topic, sender, names of fields.
 pub const ENVELOPE_BYTES_MAX: usize = 4096;
+
+/// Octets of a configuration file.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Octets of a message that the command's own client sends or takes.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Octets that it reads at a time; a response head has to fit.
+pub const CLIENT_READ_BYTES: usize = 16 * 1024;
+/// How long its connecting and its handshake may take, and a write that the server does not take.
+pub const CLIENT_TIMEOUT_MS: u64 = 10_000;
+/// How long its closing handshake may take.
+pub const CLIENT_CLOSE_TIMEOUT_MS: u64 = 2_000;
+
+const _: () = assert!(CLIENT_READ_BYTES >= HEAD_BYTES_MAX);
