@@ -122,6 +122,10 @@ pub const LANE_ENTRIES_PER_SHARD: usize = 16 * 1024;
 pub const LANE_ENTRIES_MIN: usize = 64;
 /// See [`LANE_ENTRIES_MIN`].
 pub const LANE_ENTRIES_MAX: usize = 2048;
+/// How long a shard waits before it looks again whether a full lane has room.
+pub const LANE_RETRY_MS: u64 = 1;
+/// How long a shard waits after a failed accept before it accepts again.
+pub const ACCEPT_RETRY_MS: u64 = 100;
 /// Requests or responses that a shard takes from one lane in one turn.
 pub const LANE_BUDGET: usize = 512;
 /// Timers that a shard expires in one turn.
@@ -146,3 +150,12 @@ pub const JOBS_MAX: usize = 1024;
 pub const TOKEN_BYTES_MAX: usize = 128;
 
 const _: () = assert!(LANE_ENTRIES_MIN <= LANE_ENTRIES_MAX);
+
+/// Octets that may wait for all connections together, by default.
+pub const EGRESS_TOTAL_BYTES_MAX: usize = 512 << 20;
+/// Octets of unfinished messages of all connections together, by default.
+pub const INGRESS_TOTAL_BYTES_MAX: usize = 128 << 20;
+/// Different topics of the whole server, by default.
+pub const TOPICS_MAX: usize = 100_000;
+/// What a message may have around its data: topic, sender, names of fields.
+pub const ENVELOPE_BYTES_MAX: usize = 4096;

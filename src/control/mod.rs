@@ -8,6 +8,7 @@ pub mod bridge;
 pub mod event;
 pub mod http;
 pub mod listen;
+pub mod plane;
 pub mod prometheus;
 pub mod query;
 pub mod rates;

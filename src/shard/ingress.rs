@@ -62,7 +62,7 @@ impl<H: Handler> Shard<H> {
         let step = match protocol.step(input, &core.config.message, &mut core.pool) {
             Ok(step) => step,
             Err(fault) => {
-                core.account_ingress(held, 0);
+                core.account_ingress(held, protocol.partial_bytes());
                 return Looked::Fault(fault);
             }
         };
@@ -74,7 +74,7 @@ impl<H: Handler> Shard<H> {
                 return Looked::Done;
             }
             Some(Event::Close { code, .. }) => {
-                core.account_ingress(held, 0);
+                core.account_ingress(held, protocol.partial_bytes());
                 return Looked::Closed(code);
             }
             // After our close frame nothing else is listened to (RFC 6455, section 1.4).
