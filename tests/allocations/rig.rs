@@ -22,7 +22,8 @@ use ringwire::shard::{Admission, Shard, ShardConfig, Sleep};
 use ringwire::ws::message::Message;
 use ringwire::ws::protocol::Limits;
 
-pub(crate) const HANDSHAKE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+pub(crate) const HANDSHAKE: &[u8] =
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
