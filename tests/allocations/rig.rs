@@ -159,7 +159,14 @@ impl Machine {
                     staging.pieces(first).for_each(|piece| self.sent.extend_from_slice(piece));
                 }
                 Op::ArmAccept { .. } => {}
-                other => panic!("{other:?}: nothing but the echo was asked for"),
+                other @ (Op::CancelAccept { .. }
+                | Op::CancelRecv { .. }
+                | Op::SendQueued { .. }
+                | Op::Shutdown { .. }
+                | Op::Close { .. }
+                | Op::CloseUnused { .. }
+                | Op::Wake { .. }
+                | Op::WakeControl) => panic!("{other:?}: nothing but the echo was asked for"),
             }
         }
         self.shard.publish_counters(&self.board);

@@ -3,11 +3,12 @@
 //! Frames are checked as strictly as by `frame::take`. Of a message only what order is about is
 //! looked at: its offset and its data.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::net::TcpStream;
 
 use super::frame::{CLOSE, TEXT};
 use super::json::JsonClient;
+use super::raw::{AGAIN, HUNG_UP};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -61,13 +62,11 @@ impl Feed {
                 self.end += count;
                 Flow::Open
             }
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
-                    Flow::Silent
-                }
-                ErrorKind::ConnectionReset => Flow::Ended { unfinished: self.end - self.start },
-                _ => panic!("reading: {error}"),
-            },
+            Err(error) if AGAIN.contains(&error.kind()) => Flow::Silent,
+            Err(error) if HUNG_UP.contains(&error.kind()) => {
+                Flow::Ended { unfinished: self.end - self.start }
+            }
+            Err(error) => panic!("reading: {error}"),
         };
         self.scan(&mut on);
         flow

@@ -20,9 +20,10 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Receive buffer of a narrow connection; the kernel doubles it for its own bookkeeping.
 const NARROW_BYTES: usize = 32 * 1024;
-const HUNG_UP: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+pub(super) const HUNG_UP: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
 /// What a read with a limit says when it has passed, or a signal came.
-const AGAIN: [ErrorKind; 3] = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
+pub(super) const AGAIN: [ErrorKind; 3] =
+    [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
 
 /// See the module's header.
 pub(crate) struct RawClient {
