@@ -133,6 +133,7 @@ fn every_subscriber_sees_the_same_dense_sequence_while_others_come_and_go() {
     assert_eq!(subscribers.len(), SUBSCRIBERS + JOINERS);
     subscribers.iter().for_each(|subscriber| sequence.check(subscriber));
     assert!(subscribers.iter().filter(|one| one.joined_at > 0).count() >= JOINERS / 2, "too late");
+    drop(subscribers);
     server.stop();
 }
 
