@@ -1,5 +1,5 @@
-//! A shard that echoes, without a kernel and with one. Between its turns it allocates nothing of its
-//! own.
+//! A shard that echoes, without a kernel and with one. Between its turns it allocates nothing of
+//! its own.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
