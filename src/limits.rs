@@ -2,8 +2,9 @@
 //!
 //! What an operator may change has its default here and its bounds in `server::config`.
 
-/// Shards of one process: ten bits of a connection identifier.
-pub const SHARDS_MAX: u16 = 1024;
+/// Shards of one process: ten bits of a connection identifier, less one value that stands for the
+/// control plane.
+pub const SHARDS_MAX: u16 = 1023;
 /// Connections of one shard; 2^20 is what one table of direct descriptors holds.
 pub const SLOTS_PER_SHARD_MAX: u32 = 1 << 20;
 /// Slots beside the configured connections that serve only to refuse politely (HTTP 503).
@@ -99,6 +100,12 @@ pub const ADMIN_CONNECTION_AGE_MS: u64 = 600_000;
 pub const ADMIN_GRACE_MS: u64 = 2_000;
 /// Questions to the shards that may wait to be carried there.
 pub const ASKS_WAITING_MAX: usize = 1024;
+/// Questions that the shards have been asked and have not answered yet.
+pub const ASKS_UNANSWERED_MAX: usize = ADMIN_CONNECTIONS_MAX * BROADCAST_IN_FLIGHT;
+/// Interval at which questions are forgotten that nobody waits for any more.
+pub const ASKS_SWEEP_MS: u64 = 1000;
+/// After which an order that found its lane full is tried again.
+pub const LANE_RETRY_MS: u64 = 5;
 /// How long the shards may take to answer one.
 pub const ASK_TIMEOUT_MS: u64 = 5_000;
 /// Topics of one broadcast.
@@ -114,6 +121,8 @@ pub const RATE_SAMPLES: usize = 10;
 
 const _: () = assert!(ADMIN_BODY_BYTES_MAX > MESSAGE_BYTES_MAX);
 const _: () = assert!(ASKS_WAITING_MAX >= ADMIN_CONNECTIONS_MAX + BROADCAST_IN_FLIGHT);
+const _: () = assert!(ASKS_UNANSWERED_MAX >= ASKS_WAITING_MAX);
+const _: () = assert!(ASKS_SWEEP_MS < ASK_TIMEOUT_MS && LANE_RETRY_MS < ASK_TIMEOUT_MS);
 const _: () = assert!(TOPICS_LISTED_DEFAULT <= TOPICS_LISTED_MAX);
 
 /// Entries of all lanes towards one shard, roughly.
@@ -146,6 +155,10 @@ pub const TOPICS_PER_SHARD_MAX: usize = 1 << 20;
 pub const SUBSCRIPTIONS_MAX: usize = 128;
 /// Jobs of one shard that are under way at a time.
 pub const JOBS_MAX: usize = 1024;
+/// Jobs of all shards that run at the same time; the others wait.
+pub const JOBS_RUNNING_MAX: usize = 64;
+/// How long jobs may still run when all shards have ended.
+pub const JOBS_GRACE_MS: u64 = 2_000;
 /// Octets of a token.
 pub const TOKEN_BYTES_MAX: usize = 160;
 /// Octets of the `id` of a JSON request, as it is written.

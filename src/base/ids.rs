@@ -10,7 +10,8 @@ const SLOT_BITS: u32 = 22;
 const GENERATION_BITS: u32 = 32;
 
 const _: () = assert!(SLOTS_PER_SHARD_MAX as u64 <= 1 << SLOT_BITS);
-const _: () = assert!(SHARDS_MAX as u64 <= 1 << (64 - SLOT_BITS - GENERATION_BITS));
+// The number after the last shard's stands for the control plane.
+const _: () = assert!((SHARDS_MAX as u64) < 1 << (64 - SLOT_BITS - GENERATION_BITS));
 
 /// Index of a shard within the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_packed_id_gives_back_its_parts_at_the_edges() {
-        for shard in [0, 1, SHARDS_MAX - 1] {
+        for shard in [0, 1, SHARDS_MAX] {
             for slot in [0, 1, SLOTS_PER_SHARD_MAX - 1] {
                 for generation in [0, 1, u32::MAX] {
                     let key = ConnKey { slot: Slot(slot), generation: Generation(generation) };

@@ -34,9 +34,12 @@ pub enum Ask {
         /// At most so many.
         limit: usize,
         /// Where the answer goes.
-        reply: oneshot::Sender<Vec<TopicInfo>>,
+        reply: oneshot::Sender<Listed>,
     },
 }
+
+/// The answer to a listing.
+pub type Listed = Result<Vec<TopicInfo>, Refused>;
 
 /// Where a publish was put in its topic's order.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -198,8 +201,14 @@ impl Bridge {
     }
 
     /// Asks for topics.
-    pub fn topics(&self, prefix: String, limit: usize) -> Result<Pending<Vec<TopicInfo>>, Refused> {
+    pub fn topics(&self, prefix: String, limit: usize) -> Result<Pending<Listed>, Refused> {
         self.ask(|reply| Ask::Topics { prefix, limit, reply })
+    }
+
+    /// Orders the drain. From here on nobody is told that the server is ready.
+    pub fn begin_drain(&self) {
+        self.state.advance(Stage::Draining);
+        self.drain.raise();
     }
 
     fn ask<T>(

@@ -1,16 +1,19 @@
 //! The control plane: one thread on tokio-uring beside the shards, for what is rare and may block.
 //!
-//! It owns the admin interface and the signals. It never touches a connection or a topic: it asks
-//! the shards through the [`Bridge`] and reads their counters from the board.
+//! It owns the admin interface, the signals and the threads that jobs may block. It never touches a
+//! connection or a topic: it asks the shards over the [`Link`] and reads their counters from the board.
 
 pub mod admin;
 pub mod bridge;
 pub mod event;
 pub mod http;
+mod jobs;
+pub mod link;
 pub mod listen;
 pub mod plane;
 pub mod prometheus;
 pub mod query;
+mod questions;
 pub mod rates;
 pub mod routes;
 pub mod signals;
@@ -22,4 +25,6 @@ mod tests;
 pub use admin::{AdminLimits, serve};
 pub use bridge::{Ask, Bridge, Refused, Sequenced, ServerState, Stage, TopicInfo};
 pub use event::Event;
+pub use link::{Link, LinkParts};
 pub use listen::{AdminAddr, AdminAddrError, AdminListener};
+pub use plane::PlaneConfig;

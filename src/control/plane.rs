@@ -1,48 +1,97 @@
-//! temporary
-use super::bridge::{Ask, Bridge, Stage};
+//! The control thread from its start to its end.
+//!
+//! Invariants: P1 it outlives the shards: it ends when told that they are gone, or by a failure of
+//! its own; P2 however it ends, `kill` is raised then, so that no shard lives on unattended.
+
+use std::io;
+
+use super::admin::{AdminLimits, serve};
+use super::bridge::Bridge;
 use super::event::Event;
+use super::link::{Link, LinkEvents, LinkParts};
 use super::listen::AdminListener;
-use crate::base::ShardId;
-use crate::pubsub::envelope::{ControlRequest, Request};
-use crate::ring::{ControlBell, Doorbell};
-use crate::shard::mailbox::Mailbox;
-use std::sync::Arc;
-use tokio::sync::mpsc;
+use super::signals::Termination;
+
+/// What the control thread needs. Everything that can fail for an operator's mistake (addresses,
+/// limits) was done before.
 pub struct PlaneConfig {
+    /// The admin interface, if there is to be one.
     pub admin: Option<AdminListener>,
+    /// Its bounds.
+    pub admin_limits: AdminLimits,
+    /// The state, the board and the order to drain, shared with whoever starts the server.
     pub bridge: Bridge,
-    pub mailbox: Mailbox,
-    pub doorbell: Doorbell,
-    pub bell: Arc<ControlBell>,
-    pub asks: mpsc::Receiver<Ask>,
+    /// The way to the shards.
+    pub link: LinkParts,
+    /// Whether SIGTERM and SIGINT are taken over: the first drains, the second raises `kill`. A
+    /// process that embeds the server may want to keep its own.
+    pub takes_signals: bool,
+    /// Raised when shards shall end without draining: they look at it whenever they wake, and all
+    /// are woken.
+    pub kill: Event,
+    /// Raised by the server when every shard has ended.
     pub shards_gone: Event,
-    pub handles_signals: bool,
 }
-pub fn run(mut config: PlaneConfig) -> std::io::Result<()> {
-    tokio_uring::start(async move {
-        let drain = config.bridge.drain.clone();
-        if config.handles_signals {
-            let drain = drain.clone();
-            let mut t = super::signals::Termination::install()?;
-            tokio::task::spawn_local(async move {
-                t.raise(&drain).await;
-            });
+
+/// Raises its event when it goes out of scope (P2).
+struct LastWill(Event);
+
+impl Drop for LastWill {
+    fn drop(&mut self) {
+        self.0.raise();
+    }
+}
+
+/// Runs the control plane on this thread until the shards are gone. `Err` means that it could not
+/// start, or that the kernel has failed it.
+pub fn run(config: PlaneConfig) -> io::Result<()> {
+    let _last_will = LastWill(config.kill.clone());
+    let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())?;
+    let jobs_left = runtime.block_on(control(config))?;
+    if jobs_left > 0 {
+        tracing::warn!(jobs = jobs_left, "jobs did not end in time and are left behind");
+        // Dropping it would wait for them without end.
+        std::mem::forget(runtime);
+    }
+    Ok(())
+}
+
+async fn control(config: PlaneConfig) -> io::Result<usize> {
+    let PlaneConfig { admin, admin_limits, bridge, link, takes_signals, kill, shards_gone } =
+        config;
+    let termination = if takes_signals { Some(Termination::install()?) } else { None };
+    let stop = Event::new();
+    let events = LinkEvents { drain: bridge.drain.clone(), kill: kill.clone(), stop: stop.clone() };
+    let linked = Link::new(link, bridge.state.clone()).run(events);
+    let served = async {
+        match admin {
+            Some(listener) => serve(listener, bridge.clone(), admin_limits, stop.clone()).await,
+            None => Ok(()),
         }
-        if let Some(admin) = config.admin.take() {
-            let b = config.bridge.clone();
-            let gone = config.shards_gone.clone();
-            tokio::task::spawn_local(async move {
-                super::admin::serve(admin, b, Default::default(), gone).await
-            });
+    };
+    let signalled = async {
+        if let Some(termination) = termination {
+            stop.unless_raised(obey(termination, &bridge, &kill)).await;
         }
-        drain.wait().await;
-        config.bridge.state.advance(Stage::Draining);
-        for s in 0..config.mailbox.participants() - 1 {
-            let _ = config.mailbox.request(s, Request::Control(ControlRequest::Drain));
-        }
-        let bell = &mut config.doorbell;
-        config.mailbox.signal(|s| bell.ring(ShardId(s as u16)).unwrap());
-        config.shards_gone.wait().await;
         Ok(())
-    })
+    };
+    let ended = async {
+        shards_gone.wait().await;
+        stop.raise();
+        Ok(())
+    };
+    let (jobs_left, (), (), ()) = tokio::try_join!(linked, served, signalled, ended)?;
+    Ok(jobs_left)
+}
+
+/// The first signal drains, the second ends.
+async fn obey(mut termination: Termination, bridge: &Bridge, kill: &Event) {
+    let received = termination.next().await;
+    tracing::info!(signal = ?received, "draining; a second signal ends at once");
+    bridge.begin_drain();
+    let received = termination.next().await;
+    tracing::warn!(signal = ?received, "ending without draining any further");
+    kill.raise();
+    // Later ones change nothing, but must not find their default action either.
+    std::future::pending::<()>().await;
 }

@@ -223,7 +223,7 @@ impl Admin {
         if !prefix.is_empty() {
             check_name(&prefix)?;
         }
-        let topics = self.bridge.topics(prefix, limit)?.answer().await?;
+        let topics = self.bridge.topics(prefix, limit)?.answer().await??;
         Ok(json(StatusCode::OK, &serde_json::json!({ "topics": topics })))
     }
 
@@ -234,7 +234,7 @@ impl Admin {
         struct Nothing {}
         let body = json_body(request, self.body_timeout).await?;
         let Nothing {} = parse(&body)?;
-        self.bridge.drain.raise();
+        self.bridge.begin_drain();
         Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "state": Stage::Draining.as_str() })))
     }
 }

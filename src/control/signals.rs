@@ -1,8 +1,7 @@
-//! Signals that end the process, as an event.
+//! Signals that end the process, as something to wait for.
 //!
 //! Installing them replaces their default action (immediate death) for the rest of the process.
 
-use super::event::Event;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
@@ -43,13 +42,6 @@ impl Termination {
         })
         .await
     }
-
-    /// Waits for the first and raises `drain`.
-    pub async fn raise(&mut self, drain: &Event) -> Received {
-        let received = self.next().await;
-        drain.raise();
-        received
-    }
 }
 
 #[cfg(test)]
@@ -63,13 +55,11 @@ mod tests {
     }
 
     #[test]
-    fn both_signals_raise_the_event_and_the_process_lives_on() {
+    fn both_signals_are_heard_and_the_process_lives_on() {
         tokio_uring::start(async {
             let mut termination = Termination::install().expect("installed");
-            let drain = Event::new();
             kill("-TERM");
-            assert_eq!(termination.raise(&drain).await, Received::Terminate);
-            assert!(drain.is_raised());
+            assert_eq!(termination.next().await, Received::Terminate);
             kill("-INT");
             assert_eq!(termination.next().await, Received::Interrupt);
         });

@@ -5,9 +5,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 
 use io_uring::{IoUring, opcode, types::Fd};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::user_data::UserData;
 use crate::base::ShardId;
@@ -75,6 +77,18 @@ impl ControlBell {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A bell that tasks of a tokio runtime can wait for.
+pub type AwaitedBell = AsyncFd<Arc<ControlBell>>;
+
+/// Registers the bell with the runtime of this thread. Lives here because that needs a promise
+/// about the descriptor which only its owner can give.
+pub fn await_bell(bell: Arc<ControlBell>) -> io::Result<AwaitedBell> {
+    // SAFETY: the bell never changes or closes its eventfd while it lives, and the `Arc` that is
+    // handed over keeps it alive as long as it is registered.
+    let registered = unsafe { AsyncFd::register_with_interest(bell, Interest::READABLE) };
+    registered.map_err(io::Error::from)
 }
 
 impl AsFd for ControlBell {

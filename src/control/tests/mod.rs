@@ -1,6 +1,7 @@
 //! The admin interface over real sockets, with a fake in the place of the shards.
 
 mod bounds;
+mod link;
 mod routes;
 
 use super::{AdminAddr, AdminLimits, AdminListener, Ask, Bridge, Event, Refused, Sequenced};
@@ -169,7 +170,8 @@ async fn answer(mut asks: mpsc::Receiver<Ask>, published: Published) {
                     offset: *offset,
                     subscribers: 0,
                 };
-                reply.send(found.take(limit).map(info).collect()).expect("somebody waits");
+                let listed = found.take(limit).map(info).collect();
+                reply.send(Ok(listed)).expect("somebody waits");
             }
         }
     }
