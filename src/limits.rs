@@ -132,7 +132,7 @@ pub const LANE_ENTRIES_MIN: usize = 64;
 /// See [`LANE_ENTRIES_MIN`].
 pub const LANE_ENTRIES_MAX: usize = 2048;
 /// How long a shard waits before it looks again whether a full lane has room.
-pub const LANE_RETRY_MS: u64 = 1;
+pub const STALL_RETRY_MS: u64 = 1;
 /// How long a shard waits after a failed accept before it accepts again.
 pub const ACCEPT_RETRY_MS: u64 = 100;
 /// Requests or responses that a shard takes from one lane in one turn.

@@ -12,6 +12,7 @@ pub mod echo;
 pub mod engine_args;
 mod file;
 pub mod keys;
+pub mod launch;
 mod nearest;
 pub mod origin;
 pub mod publish;

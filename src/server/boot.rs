@@ -17,8 +17,10 @@ use super::plan::{self, Plan};
 use super::shell::{self, Clock};
 use crate::base::ShardId;
 use crate::conn::outbox::EgressLimits;
+use crate::control::admin::AdminLimits;
 use crate::control::bridge::{Bridge, ServerState, Stage};
 use crate::control::event::Event;
+use crate::control::link::LinkParts;
 use crate::control::listen::AdminListener;
 use crate::control::plane::{self, PlaneConfig};
 use crate::handler::Handler;
@@ -45,6 +47,7 @@ struct Seat {
     board: Arc<Board>,
     clock: Clock,
     drain_timeout: Duration,
+    kill: Event,
     seed: u64,
 }
 
@@ -89,23 +92,36 @@ where
     let mut mailboxes = mesh(participants, lane_capacity(participants));
     let control_mailbox = mailboxes.pop().expect("the last one is the control plane's");
 
-    let seats = seats(&config, listeners, mailboxes, &board, &bell);
+    let kill = Event::new();
+    let seats = seats(&config, listeners, mailboxes, &board, &bell, &kill);
     let crew = hire(seats, Arc::new(make));
     let rings = crew.gather_rings()?;
     let doorbell = Doorbell::new(rings.clone()).map_err(kernel("making the doorbell's ring"))?;
     crew.tell_rings(&rings);
     let shards_gone = Event::new();
-    let control = spawn_control(PlaneConfig {
-        admin,
-        bridge,
-        asks,
+    let link = LinkParts {
         mailbox: control_mailbox,
         doorbell,
         bell,
+        asks,
+        publish_bytes_max: config.message_bytes_max,
+    };
+    let (started, has_started) = channel();
+    let control = spawn_control(PlaneConfig {
+        admin,
+        admin_limits: AdminLimits::default(),
+        bridge,
+        link,
+        takes_signals: config.handles_signals,
+        started,
+        kill: kill.clone(),
         shards_gone: shards_gone.clone(),
-        handles_signals: config.handles_signals,
     })?;
-    state.advance(Stage::Ready);
+    // An error means that the control plane could not start: the shards end, and its own error is
+    // what the supervisor reports.
+    if has_started.recv().is_ok() {
+        state.advance(Stage::Ready);
+    }
     let plan = Plan::of(&config);
     let supervisor_drain = drain.clone();
     let thread = Builder::new()
@@ -168,6 +184,7 @@ fn seats(
     mailboxes: Vec<Mailbox>,
     board: &Arc<Board>,
     bell: &Arc<ControlBell>,
+    kill: &Event,
 ) -> Vec<Seat> {
     let shard_config = Arc::new(shard_config(config));
     let admission = Admission::new(config.connections_max as usize);
@@ -193,6 +210,7 @@ fn seats(
             board: Arc::clone(board),
             clock,
             drain_timeout: Duration::from_millis(config.drain_timeout_ms),
+            kill: kill.clone(),
             seed: boot_seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index as u64),
         });
     }
@@ -275,7 +293,8 @@ fn work<H: Handler>(seat: Seat, lines: &Lines, make: &dyn Fn(ShardId) -> H) {
     let (config, handler) = (seat.config, make(seat.me));
     let mut shard =
         Shard::new(seat.me, config, seat.admission, seat.mailbox, handler, seat.seed, now);
-    let result = shell::run(&mut shard, &mut driver, seat.clock, &seat.board, seat.drain_timeout);
+    let rules = shell::Rules { drain_timeout: seat.drain_timeout, kill: seat.kill };
+    let result = shell::run(&mut shard, &mut driver, seat.clock, &seat.board, &rules);
     if lines.ended.send(result).is_ok() {
         // Nothing is ever sent here: it ends when the supervisor lets go.
         let _released: Result<(), _> = lines.release.recv();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::base::Now;
+use crate::control::event::Event;
 use crate::handler::Handler;
 use crate::metrics::{Board, Metric};
 use crate::ring::{Driver, DriverStats, Wait};
@@ -30,13 +31,21 @@ impl Clock {
     }
 }
 
-/// Runs a shard until it is drained, or until `drain_timeout` after its drain began.
+/// When a shard ends.
+pub(super) struct Rules {
+    /// How long its drain may take.
+    pub(super) drain_timeout: Duration,
+    /// Raised to end it without a drain.
+    pub(super) kill: Event,
+}
+
+/// Runs a shard until it is drained, its drain takes too long, or it is killed.
 pub(super) fn run<H: Handler>(
     shard: &mut Shard<H>,
     driver: &mut Driver,
     clock: Clock,
     board: &Arc<Board>,
-    drain_timeout: Duration,
+    rules: &Rules,
 ) -> io::Result<()> {
     let mut counted = DriverStats::default();
     let mut woke = Instant::now();
@@ -46,10 +55,15 @@ pub(super) fn run<H: Handler>(
         let sleep = shard.turn();
         if shard.is_draining() {
             let began = *drain_began.get_or_insert(woke);
-            if shard.is_drained() || began.elapsed() >= drain_timeout {
+            if shard.is_drained() || began.elapsed() >= rules.drain_timeout {
                 shard.publish_counters(board);
                 return Ok(());
             }
+        }
+        // Looking takes a lock that all shards share, so only who has time looks; who is killed is
+        // woken, and nobody is busy for long.
+        if sleep != Sleep::No && rules.kill.is_raised() {
+            return Ok(());
         }
         count(shard, *driver.stats(), &mut counted);
         let busy = woke.elapsed();

@@ -16,7 +16,7 @@ use crate::base::{ConnKey, Now, ShardId, Slot, Tick};
 use crate::conn::io_state::RecvOrder;
 use crate::conn::{CloseReason, Deadline, Outbox, Pause, Recv, Table};
 use crate::handler::Handler;
-use crate::limits::{ACCEPT_RETRY_MS, LANE_RETRY_MS, TOPICS_PER_SHARD_MAX};
+use crate::limits::{ACCEPT_RETRY_MS, STALL_RETRY_MS, TOPICS_PER_SHARD_MAX};
 use crate::limits::{HOUSEKEEPING_MS, REFUSAL_SLOTS, TOPIC_EXPIRY_BUDGET, TOPIC_IDLE_MS_MAX};
 use crate::metrics::{Board, Metric, ShardCounters};
 use crate::pubsub::home::Home;
@@ -399,7 +399,7 @@ impl<H: Handler> Shard<H> {
         let mut until_ms = timers_ms.min(self.housekeeping_ms);
         if waits_for_lane {
             // Whoever has to make room may share this core: spinning would keep it from doing so.
-            until_ms = until_ms.min(now_ms + LANE_RETRY_MS);
+            until_ms = until_ms.min(now_ms + STALL_RETRY_MS);
         }
         if waits_to_listen {
             until_ms = until_ms.min(core.deaf_until_ms);
