@@ -2,7 +2,8 @@
 //! messages out across its cores.
 //!
 //! An application implements [`Handler`]; one instance lives on each shard (a thread with its own
-//! io_uring) and is called for every connection of that shard, so it needs neither locks nor `Send`.
+//! io_uring) and is called for every connection of that shard, so it needs neither locks nor
+//! `Send`.
 //!
 //! ```no_run
 //! use ringwire::{Ctx, Handler, Message, Server};

@@ -385,7 +385,7 @@ fn pings_at_line_rate_without_reading_cost_bounded_memory() {
 fn echoes_that_nobody_reads_cost_bounded_memory() {
     const BYTES_MAX: usize = 64 << 20;
     const GROWTH_BYTES_MAX: u64 = 16 << 20;
-    let server = Server::echo(&["--egress-bytes-max", "1048576"]);
+    let server = Server::echo(&["--egress-bytes-max", "1048576", "--message-bytes-max", "65536"]);
     let witness = Witness::echoing(server.ws);
     let before = server.resident_bytes();
     let clients: Vec<RawClient> = (0..4).map(|_| RawClient::open(server.ws, "/")).collect();

@@ -7,13 +7,11 @@ use std::ops::RangeInclusive;
 
 use super::settings::Settings;
 use crate::limits::{
-    EGRESS_BYTES_MAX, MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, RECV_BUFFERS_MAX,
-    SHARDS_MAX, SLOTS_PER_SHARD_MAX, SUBSCRIPTIONS_MAX, TICK_MS,
+    EGRESS_BYTES_MAX, EGRESS_TOTAL_BYTES_MAX, MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS,
+    RECV_BUFFERS_MAX, SHARDS_MAX, SLOTS_PER_SHARD_MAX, SUBSCRIPTIONS_MAX, TICK_MS,
 };
 use crate::pubsub::policy::SlowConsumer;
 
-/// Octets that may wait for all connections together, by default.
-const EGRESS_TOTAL_BYTES_MAX: u64 = 512 << 20;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -95,7 +93,7 @@ pub static KEYS: &[Key] = &[
         flag: "shards",
         value_name: "N",
         unit: "",
-        form: Form::Integer(1..=SHARDS_MAX as u64 - 1, |s, v| s.server.shards = Some(v as u16)),
+        form: Form::Integer(1..=SHARDS_MAX as u64, |s, v| s.server.shards = Some(v as u16)),
         default: Default::Text("one for each core"),
         help: "Threads that serve connections, each with a ring and a table of descriptors",
     },
@@ -160,7 +158,7 @@ pub static KEYS: &[Key] = &[
         form: Form::Integer(4 * KIB..=1024 * 1024 * MIB, |s, v| {
             s.limits.egress_total_bytes_max = Some(v as usize);
         }),
-        default: Default::Number(EGRESS_TOTAL_BYTES_MAX),
+        default: Default::Number(EGRESS_TOTAL_BYTES_MAX as u64),
         help: "What may wait for all connections together",
     },
     Key {
@@ -260,7 +258,7 @@ pub static KEYS: &[Key] = &[
 ];
 
 /// Half of what the tables hold: SO_REUSEPORT spreads connections unevenly.
-const CONNECTIONS_MAX: u64 = (SHARDS_MAX as u64 - 1) * (SLOTS_PER_SHARD_MAX as u64 / 2);
+const CONNECTIONS_MAX: u64 = (SHARDS_MAX as u64) * (SLOTS_PER_SHARD_MAX as u64 / 2);
 
 impl Key {
     /// Its name in messages and documentation.

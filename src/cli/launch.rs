@@ -31,8 +31,8 @@ where
     running.wait().map_err(server_error)
 }
 
-/// The configuration that the settings make of the defaults. A total that is not set grows with what
-/// it has to hold.
+/// The configuration that the settings make of the defaults. A total that is not set grows with
+/// what it has to hold.
 pub fn configure(settings: &Settings, defaults: Config) -> Result<Config, CliError> {
     let mut config = defaults;
     let (server, limits) = (&settings.server, &settings.limits);

@@ -303,7 +303,11 @@ mod tests {
             let mut next = 0u8;
             let mut expected = Vec::new();
             for size in sizes {
-                let octets: Vec<u8> = (0..size).map(|_| { next = next.wrapping_add(1); next }).collect();
+                let mut octet = || {
+                    next = next.wrapping_add(1);
+                    next
+                };
+                let octets: Vec<u8> = (0..size).map(|_| octet()).collect();
                 expected.extend_from_slice(&octets);
                 egress.push(octets.into(), Tag::Direct, usize::MAX).unwrap();
             }

@@ -4,10 +4,10 @@
 //! send. A message of a topic is staged once for all subscribers. A connection that already has
 //! something waiting takes the slow way: its [`Egress`].
 //!
-//! Owns the staging memory, and the sum of what waits in the shard. Invariants: O2 of `ring::op` (at
-//! most one send per connection and turn, none while something waits); B1 what a short send left over
-//! is queued in order before anything newer of the connection; B2 a frame that was sent in part is
-//! always sent to its end.
+//! Owns the staging memory, and the sum of what waits in the shard. Invariants: O2 of `ring::op`
+//! (at most one send per connection and turn, none while something waits); B1 what a short send
+//! left over is queued in order before anything newer of the connection; B2 a frame that was sent
+//! in part is always sent to its end.
 
 use bytes::Bytes;
 

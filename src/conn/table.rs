@@ -1,8 +1,8 @@
 //! The connections of one shard, by slot.
 //!
-//! Owns a slab sized once at start (memory is touched as slots are used) and the generation counter.
-//! Invariant T1: a key names a connection only as long as it lives; no generation is used twice
-//! before 2^32 connections have come and gone.
+//! Owns a slab sized once at start (memory is touched as slots are used) and the generation
+//! counter. Invariant T1: a key names a connection only as long as it lives; no generation is used
+//! twice before 2^32 connections have come and gone.
 
 use slab::Slab;
 

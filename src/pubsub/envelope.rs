@@ -188,8 +188,8 @@ pub enum Response {
     Released { local: LocalTopic },
     /// One message of a topic, encoded once for all subscribers everywhere.
     Deliver { local: LocalTopic, offset: u64, frame: Bytes },
-    /// To the control plane: topics whose home is the shard, and how many of the shard's connections
-    /// subscribe to which topics.
+    /// To the control plane: topics whose home is the shard, and how many of the shard's
+    /// connections subscribe to which topics.
     Topics { ticket: u32, homes: Vec<TopicSummary>, subscribers: Vec<(Box<str>, u32)> },
     /// To the control plane: work for a thread that may block.
     Job { from: ShardId, job: u32, work: JobWork },

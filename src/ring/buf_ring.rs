@@ -1,12 +1,12 @@
 //! The pool of receive buffers that a ring shares with the kernel.
 //!
-//! Owns the pages of the buffers and of the ring of descriptors in front of them. The kernel takes a
-//! buffer when bytes arrive and names it in the completion; it is ours until it is given back.
+//! Owns the pages of the buffers and of the ring of descriptors in front of them. The kernel takes
+//! a buffer when bytes arrive and names it in the completion; it is ours until it is given back.
 //!
-//! Invariants: B1 a buffer is in the ring or lent out by [`BufRing::lend`], never both, because each
-//! completion that names a buffer leads to exactly one [`BufRing::give_back`]; B2 the kernel sees a
-//! descriptor only after it is complete (`Release` on the tail); B3 the tail is published once per
-//! batch, by [`BufRing::publish`].
+//! Invariants: B1 a buffer is in the ring or lent out by [`BufRing::lend`], never both, because
+//! each completion that names a buffer leads to exactly one [`BufRing::give_back`]; B2 the kernel
+//! sees a descriptor only after it is complete (`Release` on the tail); B3 the tail is published
+//! once per batch, by [`BufRing::publish`].
 
 use std::io;
 use std::ptr::NonNull;
@@ -30,8 +30,8 @@ pub(super) struct BufRing {
 }
 
 impl BufRing {
-    /// Maps and registers `buffers` (a power of two) of `buffer_bytes` each. Their memory is touched
-    /// only as it is used.
+    /// Maps and registers `buffers` (a power of two) of `buffer_bytes` each. Their memory is
+    /// touched only as it is used.
     pub(super) fn new(ring: &IoUring, buffers: u16, buffer_bytes: u32) -> io::Result<Self> {
         assert!(buffers.is_power_of_two() && buffers <= RECV_BUFFERS_MAX && buffer_bytes > 0);
         let mut pool = BufRing {
@@ -66,8 +66,8 @@ impl BufRing {
     pub(super) fn lend(&mut self, id: u16, len: u32) -> &mut [u8] {
         assert!(id < self.buffers && len <= self.buffer_bytes, "bug: no such buffer");
         let start = usize::from(id) * self.buffer_bytes as usize;
-        // SAFETY: within the mapping by the assertion; the kernel has let go of this buffer (B1) and
-        // the borrow of `self` ends before it can be given back.
+        // SAFETY: within the mapping by the assertion; the kernel has let go of this buffer (B1)
+        // and the borrow of `self` ends before it can be given back.
         unsafe {
             let first = self.memory.start.as_ptr().add(start);
             std::slice::from_raw_parts_mut(first, len as usize)

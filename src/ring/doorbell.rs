@@ -31,7 +31,8 @@ impl Doorbell {
     /// Wakes a shard, asleep or not.
     pub fn ring(&mut self, shard: ShardId) -> io::Result<()> {
         let entry = wake(self.shards[shard.index()]).user_data(UserData::Wake(shard).encode());
-        // SAFETY: a ring message points at no memory. There is room: each call takes its completion.
+        // SAFETY: a ring message points at no memory. There is room: each call takes its
+        // completion.
         unsafe { self.ring.submission().push(&entry) }.expect("the queue is empty");
         loop {
             match self.ring.submit_and_wait(1) {

@@ -1,12 +1,12 @@
 //! The driver of a shard's ring: carries out orders, hands out facts.
 //!
-//! Owns the ring and all memory that the kernel may touch: receive buffers, the addresses of accepts,
-//! the frames of queued sends. Decodes errno and flags. Knows nothing of connections but their keys:
-//! whether a key is stale is for the shard to see.
+//! Owns the ring and all memory that the kernel may touch: receive buffers, the addresses of
+//! accepts, the frames of queued sends. Decodes errno and flags. Knows nothing of connections but
+//! their keys: whether a key is stale is for the shard to see.
 //!
 //! Invariants:
-//! - R1 the kernel never holds memory that may be freed: what it needs beyond a submission lives here
-//!   and is dropped after the ring, or not at all if the kernel won't let go;
+//! - R1 the kernel never holds memory that may be freed: what it needs beyond a submission lives
+//!   here and is dropped after the ring, or not at all if the kernel won't let go;
 //! - R2 nothing that was staged for a fast send is referred to after [`Driver::submit`] returns;
 //! - R3 every receive buffer goes back, whoever the bytes were for;
 //! - R4 the ring is used by the thread that made it (`Driver` is not `Send`).
@@ -162,7 +162,8 @@ impl Driver {
             Op::Send { conn, file, first } => self.send(conn, file, first, staging),
             Op::SendQueued { conn, file, frames, skip } => {
                 let entry = self.memory.sends.start(conn, file, frames, skip);
-                // SAFETY: the record that the entry points at stays in `sends` until its completion.
+                // SAFETY: the record that the entry points at stays in `sends` until its
+                // completion.
                 unsafe { self.queues.push(&entry) }
             }
             Op::Shutdown { file, how } => {

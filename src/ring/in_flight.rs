@@ -69,7 +69,7 @@ impl InFlight {
 
 impl QueuedSend {
     fn new() -> Self {
-        // SAFETY: `msghdr` is plain integers and pointers; all zero is an empty message.
+        // SAFETY: all zero is a valid `msghdr`: no name, no pieces, no control data. `fill` sets it.
         let header = unsafe { std::mem::zeroed() };
         QueuedSend { header, pieces: Vec::new(), frames: Vec::new() }
     }

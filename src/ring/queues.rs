@@ -5,12 +5,13 @@
 //!
 //! Invariants:
 //! - Q1 when [`Queues::flush`] or [`Queues::enter`] returns `Ok`, the kernel has taken every
-//!   operation pushed before it, and whatever memory an operation needed only to be started is free;
+//!   operation pushed before it, and whatever memory an operation needed only to be started is
+//!   free;
 //! - Q2 no completion is lost: overflowed ones are fetched before a call returns;
 //! - Q3 the list is bounded by what can be outstanding, not by time: each `Received` holds a buffer
 //!   that comes back only when the list is handed out, each connection has at most one receive, one
-//!   send and one close (O1-O3), accepts are bounded by their slots or the descriptor table, and any
-//!   number of wake-ups is one.
+//!   send and one close (O1-O3), accepts are bounded by their slots or the descriptor table, and
+//!   any number of wake-ups is one.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};

@@ -2,8 +2,8 @@
 //!
 //! Owns their creation and options. A TCP address gets one socket per shard (SO_REUSEPORT), and the
 //! kernel spreads connections over them by hash; a Unix path has one socket that all shards share.
-//! What a connection needs (TCP_NODELAY) is set on the listener, because it is inherited and a direct
-//! descriptor has no setsockopt(2) on older kernels.
+//! What a connection needs (TCP_NODELAY) is set on the listener, because it is inherited and a
+//! direct descriptor has no setsockopt(2) on older kernels.
 
 use std::io;
 use std::net::SocketAddr;

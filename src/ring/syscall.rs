@@ -1,7 +1,8 @@
 //! The two system calls of the ring that the `io-uring` crate can't make for us.
 //!
-//! Its `Submitter` forgets the index of a registered ring when it goes out of scope, and it can't be
-//! kept beside the ring that it borrows. So the index lives here, and `enter` is called directly.
+//! Its `Submitter` forgets the index of a registered ring when it goes out of scope, and it can't
+//! be kept beside the ring that it borrows. So the index lives here, and `enter` is called
+//! directly.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -91,9 +92,9 @@ impl Enter {
             Some(args) => (std::ptr::from_ref(args).cast(), size_of_val(args)),
             None => (std::ptr::null::<libc::c_void>(), 0),
         };
-        // SAFETY: `arg` is null, or a `SubmitArgs` (transparent over `io_uring_getevents_arg`, which
-        // EXT_ARG announces) that lives, with its timespec, until the call returns. What the queued
-        // operations point at was vouched for when they were pushed.
+        // SAFETY: `arg` is null, or a `SubmitArgs` (transparent over `io_uring_getevents_arg`,
+        // which EXT_ARG announces) that lives, with its timespec, until the call returns. What the
+        // queued operations point at was vouched for when they were pushed.
         let done = unsafe {
             libc::syscall(libc::SYS_io_uring_enter, fd, count, wanted, flags.bits(), arg, size)
         };

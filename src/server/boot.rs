@@ -34,7 +34,8 @@ use crate::shard::mailbox::{Mailbox, lane_capacity, mesh};
 use crate::shard::{Admission, Shard, ShardConfig};
 use crate::ws::protocol::Limits;
 
-/// Descriptors of the process beside rings and listeners: standard streams, the control plane, logs.
+/// Descriptors of the process beside rings and listeners: standard streams, the control plane,
+/// logs.
 const FDS_BESIDE: u64 = 128;
 
 /// What one shard's thread is given.

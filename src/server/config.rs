@@ -1,7 +1,7 @@
 //! What an operator or a library user may set, with defaults and bounds.
 //!
-//! Invariant C1: a configuration that passed [`Config::check`] contradicts itself nowhere; each thing
-//! that can be wrong has an error that says what to change.
+//! Invariant C1: a configuration that passed [`Config::check`] contradicts itself nowhere; each
+//! thing that can be wrong has an error that says what to change.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -73,7 +73,7 @@ impl Default for Config {
         Config {
             listen: vec![ListenAddr::Tcp(client)],
             admin: None,
-            shards: cores.min(usize::from(SHARDS_MAX) - 1) as u16,
+            shards: cores.min(usize::from(SHARDS_MAX)) as u16,
             connections_max: 10_000,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             fragments_max: limits::FRAGMENTS_MAX,
@@ -186,7 +186,7 @@ impl Config {
         let bytes = " bytes";
         let ms = " ms";
         let rows: [(&'static str, u64, u64, u64, &'static str); 14] = [
-            ("shards", self.shards.into(), 1, u64::from(SHARDS_MAX) - 1, count),
+            ("shards", self.shards.into(), 1, u64::from(SHARDS_MAX), count),
             ("max_connections", self.connections_max.into(), 1, connections_most, count),
             ("message_bytes_max", self.message_bytes_max as u64, 125, 1024 * MIB, bytes),
             ("fragments_max", self.fragments_max.into(), 1, 1 << 24, count),

@@ -1,7 +1,7 @@
 //! What a handler is given: one connection, and what may be asked for on its behalf.
 //!
-//! Everything here answers at once and honestly: taken, taken but slow down, or refused. What ends or
-//! pauses a connection is only written down and done when the handler has returned.
+//! Everything here answers at once and honestly: taken, taken but slow down, or refused. What ends
+//! or pauses a connection is only written down and done when the handler has returned.
 
 use std::any::Any;
 

@@ -54,9 +54,9 @@ pub struct ShardConfig {
     pub close_timeout_ms: u64,
 }
 
-/// How many connections the process has. One counter, touched when a connection opens or closes: the
-/// one thing that shards share beside lanes, because SO_REUSEPORT spreads unevenly and a limit for
-/// each shard alone would refuse long before the limit of all is reached.
+/// How many connections the process has. One counter, touched when a connection opens or closes:
+/// the one thing that shards share beside lanes, because SO_REUSEPORT spreads unevenly and a limit
+/// for each shard alone would refuse long before the limit of all is reached.
 #[derive(Debug)]
 pub struct Admission {
     open: AtomicUsize,

@@ -99,8 +99,8 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    /// The phase is over for good. What is staged or waits goes out first; with `linger`, the peer is
-    /// then given time to close, because closing with unread input would destroy our last words.
+    /// The phase is over for good. What is staged or waits goes out first; with `linger`, the peer
+    /// is then given time to close, because closing with unread input would destroy our last words.
     pub(super) fn end(&mut self, key: ConnKey, trigger: Trigger, linger: bool) {
         let next = self.move_on(key, trigger);
         let Some(conn) = self.table.get_mut(key) else { return };

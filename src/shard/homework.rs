@@ -17,8 +17,8 @@ use crate::ws::opcode::{Kind, Opcode};
 const ROOM_PER_PUBLISH: usize = 2;
 
 impl<H: Handler> Shard<H> {
-    /// True when the next request from a participant can be taken: every lane that it may lead to has
-    /// room, or the request is one that leads nowhere.
+    /// True when the next request from a participant can be taken: every lane that it may lead to
+    /// has room, or the request is one that leads nowhere.
     pub(super) fn has_room_for_next(&mut self, from: usize) -> bool {
         let mailbox = &self.core.mailbox;
         let has_room = |to: usize| mailbox.response_room(to) >= ROOM_PER_PUBLISH;

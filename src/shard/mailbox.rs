@@ -1,11 +1,11 @@
 //! A shard's ends of the lanes to and from all others, the control plane included.
 //!
 //! Every ordered pair of participants has two lanes, for requests and for responses (see
-//! `pubsub::envelope` for why two). A shard has lanes to itself as well, so that what is local takes
-//! the same way as what is not. Wakes nobody: it says whom to wake once per turn.
+//! `pubsub::envelope` for why two). A shard has lanes to itself as well, so that what is local
+//! takes the same way as what is not. Wakes nobody: it says whom to wake once per turn.
 //!
-//! Invariants: M1 a response is only sent where room was seen before; M2 a lane with something left in
-//! it stays in `ready`; M3 news is signalled after it was written, at the end of the turn.
+//! Invariants: M1 a response is only sent where room was seen before; M2 a lane with something left
+//! in it stays in `ready`; M3 news is signalled after it was written, at the end of the turn.
 
 use std::sync::Arc;
 
@@ -173,8 +173,8 @@ impl Mailbox {
     }
 }
 
-/// Entries of a lane between `participants` participants: what all lanes of a shard hold together is
-/// bounded, and so is the memory that they touch in time.
+/// Entries of a lane between `participants` participants: what all lanes of a shard hold together
+/// is bounded, and so is the memory that they touch in time.
 pub fn lane_capacity(participants: usize) -> usize {
     (crate::limits::LANE_ENTRIES_PER_SHARD / participants)
         .clamp(crate::limits::LANE_ENTRIES_MIN, crate::limits::LANE_ENTRIES_MAX)

@@ -27,7 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("pubsub", &["limits", "base"]),
     ("metrics", &["limits", "base", "ws"]),
     // 3: the event loop, and what runs on it
-    ("handler", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics"]),
+    ("handler", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics", "shard::api"]),
     ("shard", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics", "handler"]),
     // `shard::testing` is there for tests only
     ("session", &["limits", "base", "ws::close", "pubsub", "metrics", "handler", "shard::testing"]),
@@ -63,6 +63,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "base",
             "ws",
             "ring::probe",
+            "ring::ListenAddr",
             "pubsub",
             "metrics",
             "handler",

@@ -49,7 +49,8 @@ pub enum EnvironmentFault {
     /// io_uring is not in this kernel.
     #[error(
         "kernel {release} has no io_uring (io_uring_setup is unknown to it)\n  \
-         boot a kernel with it: `grep IO_URING /boot/config-$(uname -r)` must say CONFIG_IO_URING=y\n  \
+         boot a kernel with it: `grep IO_URING /boot/config-$(uname -r)` must say \
+         CONFIG_IO_URING=y\n  \
          in a gVisor sandbox: use another runtime (`docker run --runtime runc`)"
     )]
     NotBuilt {
@@ -77,8 +78,10 @@ pub enum EnvironmentFault {
     #[error(
         "a seccomp filter blocks {call} ({fault})\n  \
          docker, podman: run with `--security-opt seccomp=unconfined`, or with a profile that\n    \
-         allows io_uring_setup, io_uring_enter and io_uring_register: `--security-opt seccomp=FILE`\n  \
-         Kubernetes: securityContext.seccompProfile: {{type: Localhost, localhostProfile: FILE}}\n  \
+         allows io_uring_setup, io_uring_enter and io_uring_register: \
+         `--security-opt seccomp=FILE`\n  \
+         Kubernetes: securityContext.seccompProfile: \
+         {{type: Localhost, localhostProfile: FILE}}\n  \
          systemd: SystemCallFilter=io_uring_setup io_uring_enter io_uring_register"
     )]
     Seccomp {

@@ -115,7 +115,8 @@ fn not_built() {
         &failing(RingCall::Setup, libc::ENOSYS),
         &needs(),
         "kernel 6.18.1-generic has no io_uring (io_uring_setup is unknown to it)\n  \
-         boot a kernel with it: `grep IO_URING /boot/config-$(uname -r)` must say CONFIG_IO_URING=y\n  \
+         boot a kernel with it: `grep IO_URING /boot/config-$(uname -r)` must say \
+         CONFIG_IO_URING=y\n  \
          in a gVisor sandbox: use another runtime (`docker run --runtime runc`)",
     );
 }
@@ -156,7 +157,8 @@ fn blocked_by_seccomp() {
     let filtered = |facts| HostFacts { seccomp: SeccompMode::Filter, ..facts };
     let remedies = "\n  \
          docker, podman: run with `--security-opt seccomp=unconfined`, or with a profile that\n    \
-         allows io_uring_setup, io_uring_enter and io_uring_register: `--security-opt seccomp=FILE`\n  \
+         allows io_uring_setup, io_uring_enter and io_uring_register: \
+         `--security-opt seccomp=FILE`\n  \
          Kubernetes: securityContext.seccompProfile: {type: Localhost, localhostProfile: FILE}\n  \
          systemd: SystemCallFilter=io_uring_setup io_uring_enter io_uring_register";
     for (call, errno, what) in [
