@@ -4,8 +4,9 @@
 //! Owns the last mailbox of the mesh and whatever waits for a shard. Never blocks, and never waits
 //! for room in a lane with a question: that is refused at once.
 //!
-//! Invariants: N1 an order (drain, the result of a job) is kept until its lane takes it; N2 what was
-//! pushed is signalled before the next wait; N3 the link waits only after [`Mailbox::may_sleep`].
+//! Invariants: N1 an order (drain, the result of a job) is kept until its lane takes it; N2 what
+//! was pushed is signalled before the next wait; N3 the link waits only after
+//! [`Mailbox::may_sleep`].
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,7 +1,8 @@
 //! The control plane: one thread on tokio-uring beside the shards, for what is rare and may block.
 //!
 //! It owns the admin interface, the signals and the threads that jobs may block. It never touches a
-//! connection or a topic: it asks the shards over the [`Link`] and reads their counters from the board.
+//! connection or a topic: it asks the shards over the [`Link`] and reads their counters from the
+//! board.
 
 pub mod admin;
 pub mod bridge;
