@@ -5,14 +5,14 @@
 //! back before it has returned.
 
 use crate::base::ShardId;
-use crate::conn::CloseReason;
+pub use crate::conn::CloseReason;
 use crate::pubsub::envelope::{Position, Refusal as PublishRefusal, Token};
-use crate::ring::PeerAddr;
+pub use crate::ring::PeerAddr;
 pub use crate::shard::api::{Ctx, SendError, SendOutcome, ShardView, SubscribeError};
-use crate::ws::message::Message;
-use crate::ws::opcode::Kind;
-use crate::ws::refusal::Refusal;
-use crate::ws::request::Request;
+pub use crate::ws::message::Message;
+pub use crate::ws::opcode::Kind;
+pub use crate::ws::refusal::Refusal;
+pub use crate::ws::request::Request;
 
 /// An application on one shard.
 pub trait Handler {

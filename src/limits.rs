@@ -131,6 +131,10 @@ pub const LANE_ENTRIES_PER_SHARD: usize = 16 * 1024;
 pub const LANE_ENTRIES_MIN: usize = 64;
 /// See [`LANE_ENTRIES_MIN`].
 pub const LANE_ENTRIES_MAX: usize = 2048;
+/// How long a shard waits before it looks again whether a full lane has room.
+pub const STALL_RETRY_MS: u64 = 1;
+/// How long a shard waits after a failed accept before it accepts again.
+pub const ACCEPT_RETRY_MS: u64 = 100;
 /// Requests or responses that a shard takes from one lane in one turn.
 pub const LANE_BUDGET: usize = 512;
 /// Timers that a shard expires in one turn.
@@ -156,6 +160,35 @@ pub const JOBS_RUNNING_MAX: usize = 64;
 /// How long jobs may still run when all shards have ended.
 pub const JOBS_GRACE_MS: u64 = 2_000;
 /// Octets of a token.
-pub const TOKEN_BYTES_MAX: usize = 128;
+pub const TOKEN_BYTES_MAX: usize = 160;
+/// Octets of the `id` of a JSON request, as it is written.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// What a subscription's token holds beside the `id`: one octet, and maybe a position.
+pub const TOKEN_HEADER_BYTES_MAX: usize = 1 + 8 + 8;
+/// Bad requests in a row after which a client is closed: it does not speak the protocol.
+pub const BAD_REQUESTS_MAX: u8 = 64;
 
 const _: () = assert!(LANE_ENTRIES_MIN <= LANE_ENTRIES_MAX);
+const _: () = assert!(REQUEST_ID_BYTES_MAX + TOKEN_HEADER_BYTES_MAX <= TOKEN_BYTES_MAX);
+
+/// Octets that may wait for all connections together, by default.
+pub const EGRESS_TOTAL_BYTES_MAX: usize = 512 << 20;
+/// Octets of unfinished messages of all connections together, by default.
+pub const INGRESS_TOTAL_BYTES_MAX: usize = 128 << 20;
+/// Different topics of the whole server, by default.
+pub const TOPICS_MAX: usize = 100_000;
+/// What a message may have around its data: topic, sender, names of fields.
+pub const ENVELOPE_BYTES_MAX: usize = 4096;
+
+/// Octets of a configuration file.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Octets of a message that the command's own client sends or takes.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Octets that it reads at a time; a response head has to fit.
+pub const CLIENT_READ_BYTES: usize = 16 * 1024;
+/// How long its connecting and its handshake may take, and a write that the server does not take.
+pub const CLIENT_TIMEOUT_MS: u64 = 10_000;
+/// How long its closing handshake may take.
+pub const CLIENT_CLOSE_TIMEOUT_MS: u64 = 2_000;
+
+const _: () = assert!(CLIENT_READ_BYTES >= HEAD_BYTES_MAX);

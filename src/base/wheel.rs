@@ -6,8 +6,10 @@
 //! Invariants:
 //! - W1 a node is in the circular list of exactly one bucket, or in none (`next == 0`);
 //! - W2 an entry lies on the level of the highest six-bit group in which its deadline differs from
-//!   `current`, so everything on a lower level fires before everything on a higher one;
-//! - W3 a bit of `occupied` may be set for an empty bucket (removal does not look), never the reverse.
+//!   `current`, so everything on a lower level fires before everything on a higher one; until it
+//!   was moved down, what lies in a bucket that time has entered comes before all else;
+//! - W3 a bit of `occupied` may be set for an empty bucket (removal does not look), never the
+//!   reverse.
 
 use super::ids::Slot;
 use super::time::Tick;
@@ -91,6 +93,9 @@ impl Wheel {
     /// bits of empty ones on its way (W3): one left over from an earlier round would stand for a
     /// tick that is still to come and hide what is due on a higher level.
     fn next_bucket(&mut self) -> Option<(usize, u32)> {
+        if let Some(level) = self.entered_bucket() {
+            return Some((level, self.current));
+        }
         for level in 0..LEVELS {
             let shift = 6 * level as u32;
             loop {
@@ -108,6 +113,16 @@ impl Wheel {
             }
         }
         None
+    }
+
+    /// The highest level whose present bucket still holds something: time has entered it, so what
+    /// is in it belongs further down, and may be due before anything that is there already.
+    fn entered_bucket(&self) -> Option<usize> {
+        (1..LEVELS).rev().find(|&level| {
+            let head = bucket_head(level, self.current);
+            let may_hold = self.occupied[level] >> bucket_index(level, self.current) & 1 == 1;
+            may_hold && self.nodes[head as usize][NEXT] != head
+        })
     }
 
     fn link(&mut self, node: u32, deadline: u32) {
@@ -200,6 +215,20 @@ mod tests {
                 prop_assert!(bound <= soonest);
             }
         }
+    }
+
+    /// Time enters a high bucket at the very tick at which one of its entries is due, and another
+    /// one is moved down first.
+    #[test]
+    fn what_is_due_fires_though_its_neighbour_has_moved_down_already() {
+        let edge = 1 << 18;
+        let mut wheel = Wheel::new(2, Tick(5));
+        wheel.set(Slot(0), Tick(edge + 768));
+        wheel.set(Slot(1), Tick(edge));
+        assert_eq!(wheel.pop_expired(Tick(edge - 1)), None);
+        assert_eq!(wheel.pop_expired(Tick(edge)), Some(Slot(1)));
+        assert_eq!(wheel.pop_expired(Tick(edge)), None);
+        assert_eq!(wheel.pop_expired(Tick(edge + 768)), Some(Slot(0)));
     }
 
     #[test]

@@ -45,8 +45,17 @@ pub struct Full;
 /// What became of a frame that was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queued {
-    /// Messages dropped in its favour, or the message itself where it could never fit.
+    /// Older messages dropped in its favour, and itself where it could never fit.
     pub dropped: u32,
+    /// Messages of the same topic that it took the place of.
+    pub conflated: u32,
+}
+
+impl std::ops::AddAssign for Queued {
+    fn add_assign(&mut self, more: Queued) {
+        self.dropped += more.dropped;
+        self.conflated += more.conflated;
+    }
 }
 
 /// See the module's header.
@@ -96,7 +105,7 @@ impl Egress {
                         waiting.tag, Tag::Message { topic: other, .. } if other == topic
                     )
                 };
-                queued.dropped += u32::from(self.drop_first(is_same));
+                queued.conflated += u32::from(self.drop_first(is_same));
                 self.make_sure(cost, data_max)?;
             }
             Tag::Message { policy: SlowConsumer::DropOldest, .. } => {

@@ -41,6 +41,8 @@ pub struct Link {
     pub is_open: bool,
     /// It is one more than may be: its handshake will be answered with 503.
     pub is_surplus: bool,
+    /// It ends, and its last words were staged in this turn: whether they went out is not known yet.
+    pub is_flushing: bool,
     /// It has taken something of a queued send since its deadline was last looked at.
     pub has_progress: bool,
     peer: Peer,
@@ -75,6 +77,7 @@ impl Link {
             deadline: Deadline::Handshake,
             is_open: false,
             is_surplus: false,
+            is_flushing: false,
             has_progress: false,
             peer: Peer::pack(peer),
         }

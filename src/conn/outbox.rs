@@ -11,7 +11,7 @@
 
 use bytes::Bytes;
 
-use super::egress::{Egress, Full, Tag};
+use super::egress::{Egress, Full, Queued, Tag};
 use super::link::Link;
 use crate::base::ConnKey;
 use crate::limits::{
@@ -46,8 +46,8 @@ pub enum Taken {
 pub enum Delivered {
     /// It will be sent with this turn.
     Staged,
-    /// It waits behind what waits already; so many messages were dropped by policy.
-    Queued { dropped: u32 },
+    /// It waits behind what waits already, and the policy may have dropped something.
+    Queued(Queued),
     /// It would go over the limit, and the policy is to close.
     TooSlow,
 }
@@ -198,15 +198,15 @@ impl Outbox {
         let frames = batch.frames.clone();
         if link.egress.is_some() {
             let tag = Tag::Message { topic: batch.topic, policy: batch.policy };
-            let mut dropped = 0;
+            let mut queued = Queued::default();
             for index in frames {
                 let frame = self.frames[index].clone();
                 match self.queue(link, frame, tag) {
-                    Ok(more) => dropped += more,
+                    Ok(more) => queued += more,
                     Err(Full) => return Delivered::TooSlow,
                 }
             }
-            return Delivered::Queued { dropped };
+            return Delivered::Queued(queued);
         }
         match batch.whole {
             Some(piece) => self.append(link, piece, Origin::Batch(id), 0),
@@ -238,7 +238,7 @@ impl Outbox {
         let Some(entry) = self.entry_of(link) else { return Delivered::Staged };
         let mut at = Some(entry.first);
         let mut skip = sent;
-        let mut dropped = 0;
+        let mut queued = Queued::default();
         let mut verdict = Delivered::Staged;
         while let Some(id) = at {
             at = self.staging.next(id);
@@ -251,14 +251,14 @@ impl Outbox {
                 }
             };
             match result {
-                Ok(more) => dropped += more,
+                Ok(more) => queued += more,
                 Err(Full) => verdict = Delivered::TooSlow,
             }
             if verdict == Delivered::TooSlow {
                 return verdict;
             }
         }
-        Delivered::Queued { dropped }
+        Delivered::Queued(queued)
     }
 
     /// A new turn begins: the memory of the last one is free again.
@@ -310,7 +310,7 @@ impl Outbox {
         if congested { Taken::Congested } else { Taken::Flowing }
     }
 
-    fn queue(&mut self, link: &mut Link, frame: Bytes, tag: Tag) -> Result<u32, Full> {
+    fn queue(&mut self, link: &mut Link, frame: Bytes, tag: Tag) -> Result<Queued, Full> {
         let room = self.limits.total_bytes_max.saturating_sub(self.charged_total);
         let egress = link.egress.get_or_insert_default();
         let before = egress.charged();
@@ -320,7 +320,7 @@ impl Outbox {
         if egress.is_empty() {
             link.egress = None;
         }
-        result.map(|queued| queued.dropped)
+        result
     }
 
     fn take_back_direct(
@@ -328,14 +328,14 @@ impl Outbox {
         link: &mut Link,
         id: SegmentId,
         skip: &mut usize,
-    ) -> Result<u32, Full> {
+    ) -> Result<Queued, Full> {
         let frame = match self.staging.piece(id) {
             Piece::Shared { index } => self.staging.frame(index).clone(),
             piece @ Piece::Arena { .. } => {
                 let octets = self.staging.bytes(piece);
                 if *skip >= octets.len() {
                     *skip -= octets.len();
-                    return Ok(0);
+                    return Ok(Queued::default());
                 }
                 Bytes::copy_from_slice(octets)
             }
@@ -348,14 +348,14 @@ impl Outbox {
         link: &mut Link,
         batch: BatchId,
         skip: &mut usize,
-    ) -> Result<u32, Full> {
+    ) -> Result<Queued, Full> {
         let tag = self.tag_of(batch);
-        let mut dropped = 0;
+        let mut queued = Queued::default();
         for index in self.batches[batch.0 as usize].frames.clone() {
             let frame = self.frames[index].clone();
-            dropped += self.take_back_frame(link, frame, tag, skip)?;
+            queued += self.take_back_frame(link, frame, tag, skip)?;
         }
-        Ok(dropped)
+        Ok(queued)
     }
 
     fn take_back_frame(
@@ -364,10 +364,10 @@ impl Outbox {
         frame: Bytes,
         tag: Tag,
         skip: &mut usize,
-    ) -> Result<u32, Full> {
+    ) -> Result<Queued, Full> {
         if *skip >= frame.len() {
             *skip -= frame.len();
-            return Ok(0);
+            return Ok(Queued::default());
         }
         if *skip == 0 {
             return self.queue(link, frame, tag);
@@ -377,7 +377,7 @@ impl Outbox {
         let egress = link.egress.get_or_insert_default();
         egress.begin_with_partial(frame, octets_out, tag);
         self.charged_total += egress.charged();
-        Ok(0)
+        Ok(Queued::default())
     }
 
     fn tag_of(&self, batch: BatchId) -> Tag {

@@ -26,6 +26,8 @@ pub struct PlaneConfig {
     /// Whether SIGTERM and SIGINT are taken over: the first drains, the second raises `kill`. A
     /// process that embeds the server may want to keep its own.
     pub takes_signals: bool,
+    /// Told once signals are taken over: one that comes from then on is obeyed.
+    pub started: std::sync::mpsc::Sender<()>,
     /// Raised when shards shall end without draining: they look at it whenever they wake, and all
     /// are woken.
     pub kill: Event,
@@ -57,9 +59,19 @@ pub fn run(config: PlaneConfig) -> io::Result<()> {
 }
 
 async fn control(config: PlaneConfig) -> io::Result<usize> {
-    let PlaneConfig { admin, admin_limits, bridge, link, takes_signals, kill, shards_gone } =
-        config;
+    let PlaneConfig {
+        admin,
+        admin_limits,
+        bridge,
+        link,
+        takes_signals,
+        started,
+        kill,
+        shards_gone,
+    } = config;
     let termination = if takes_signals { Some(Termination::install()?) } else { None };
+    // Whoever started us may have gone since; it is told by `shards_gone` then.
+    started.send(()).unwrap_or_default();
     let stop = Event::new();
     let events = LinkEvents { drain: bridge.drain.clone(), kill: kill.clone(), stop: stop.clone() };
     let linked = Link::new(link, bridge.state.clone()).run(events);

@@ -82,7 +82,9 @@ struct Memory {
 impl Driver {
     /// Makes the ring, its buffers and its table of descriptors.
     pub fn new(config: DriverConfig) -> io::Result<Driver> {
-        let queues = Queues::new(config.sq_entries, config.cq_entries)?;
+        // More in one turn would only run the pool of buffers dry.
+        let turn_completions = usize::from(config.recv_buffers / 2);
+        let queues = Queues::new(config.sq_entries, config.cq_entries, turn_completions)?;
         let submitter = queues.ring.submitter();
         submitter.register_files_sparse(config.files)?;
         submitter.register_iowq_max_workers(&mut [RING_WORKERS_MAX, RING_WORKERS_MAX])?;

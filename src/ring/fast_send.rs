@@ -76,9 +76,12 @@ impl FastSends {
         assert!(self.has_room(), "N1");
         let start = self.pieces.len();
         self.pieces.extend(chain.by_ref().take(PIECES_PER_SEND_MAX - 1).map(iovec));
-        if let Some(next) = chain.next() {
-            let rest = self.gather(next, chain);
-            self.pieces.push(rest);
+        if let Some(last) = chain.next() {
+            let last = match chain.next() {
+                None => iovec(last),
+                Some(next) => self.gather([last, next].into_iter().chain(chain)),
+            };
+            self.pieces.push(last);
         }
         // SAFETY: `msghdr` is plain integers and pointers; all zero is an empty message.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -88,9 +91,9 @@ impl FastSends {
         &raw const self.headers[self.headers.len() - 1]
     }
 
-    fn gather<'a>(&mut self, next: &[u8], rest: impl Iterator<Item = &'a [u8]>) -> libc::iovec {
-        let mut bytes = next.to_vec();
-        rest.for_each(|piece| bytes.extend_from_slice(piece));
+    fn gather<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) -> libc::iovec {
+        let mut bytes = Vec::new();
+        pieces.for_each(|piece| bytes.extend_from_slice(piece));
         let piece = iovec(&bytes);
         self.gathered.push(bytes);
         piece

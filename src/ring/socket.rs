@@ -126,6 +126,12 @@ impl AsRawFd for Listener {
     }
 }
 
+impl From<Listener> for OwnedFd {
+    fn from(listener: Listener) -> OwnedFd {
+        listener.socket.into()
+    }
+}
+
 fn bind_tcp(addr: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;

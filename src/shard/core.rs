@@ -100,7 +100,7 @@ pub(super) struct LanePaused {
 }
 
 /// See the module's header.
-pub struct Core {
+pub(crate) struct Core {
     pub(super) me: ShardId,
     pub(super) shards: usize,
     pub(super) now: Now,
@@ -121,6 +121,13 @@ pub struct Core {
     /// Ending connections whose last words go out with this turn.
     pub(super) flushing: Vec<ConnKey>,
     pub(super) lane_paused: Vec<LanePaused>,
+    /// Who the last submit showed to be too slow; closed when the next turn has begun, because
+    /// until then nothing can be staged.
+    pub(super) too_slow: Vec<ConnKey>,
+    /// Participants whose requests wait for room in another lane, as a bitmap.
+    pub(super) stalled: Vec<u64>,
+    /// Accepting failed: not before this moment is it tried again.
+    pub(super) deaf_until_ms: u64,
     /// Listeners that do not accept at present.
     pub(super) deaf: Vec<ListenerId>,
     /// Octets held for unfinished messages.

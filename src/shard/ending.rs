@@ -19,6 +19,8 @@ impl<H: Handler> Shard<H> {
         match conn.stage.phase() {
             Phase::Upgrading => return self.end(key, Trigger::CloseRequested, false),
             Phase::Closing | Phase::Ended => return,
+            // It is leaving this phase already, and its handler asks for it once more.
+            Phase::Open if !conn.link.is_open => return,
             Phase::Open => {}
         }
         self.leave_open(key, reason);
@@ -110,10 +112,12 @@ impl<H: Handler> Shard<H> {
                 core.account_ingress(held, 0);
                 protocol.release(&mut core.pool);
             }
-            Stage::Upgrading { .. } | Stage::Ended => {}
+            Stage::Upgrading { head: Some(head) } => core.account_ingress(head.len(), 0),
+            Stage::Upgrading { head: None } | Stage::Ended => {}
         }
         if conn.link.io.teardown == Teardown::None {
             conn.link.io.teardown = Teardown::Flushing { linger };
+            conn.link.is_flushing = true;
             core.flushing.push(key);
             self.set_close_deadline(key);
             self.steer_recv(key);
@@ -127,7 +131,7 @@ impl<H: Handler> Shard<H> {
         match io.teardown {
             Teardown::None | Teardown::Closing => {}
             Teardown::Flushing { .. } if conn.link.egress.is_some() => {}
-            Teardown::Flushing { .. } if self.core.flushing.contains(&key) => {}
+            Teardown::Flushing { .. } if conn.link.is_flushing => {}
             Teardown::Flushing { linger: true } if io.recv != Recv::Over => {
                 io.teardown = Teardown::Lingering;
                 let file = conn.link.file;

@@ -3,8 +3,10 @@
 //! A batch is staged once and every subscriber's send refers to it. Who is too slow is closed only
 //! after the walk, so that nobody's place changes while it is under way (R2 of `pubsub::registry`).
 
+use super::sending::count_dropped;
 use super::shard::Shard;
 use crate::base::ConnKey;
+use crate::conn::egress::Queued;
 use crate::conn::outbox::Delivered;
 use crate::conn::{CloseReason, Send};
 use crate::handler::Handler;
@@ -12,7 +14,6 @@ use crate::limits::FANOUT_BUDGET;
 use crate::metrics::Metric;
 use crate::pubsub::envelope::{LocalTopic, Request};
 use crate::pubsub::home::home_of;
-use crate::pubsub::policy::SlowConsumer;
 use crate::pubsub::registry::TOMBSTONE;
 
 impl<H: Handler> Shard<H> {
@@ -34,18 +35,22 @@ impl<H: Handler> Shard<H> {
         let core = &mut self.core;
         let policy = core.registry.policy(topic);
         let (batch, ahead) = core.registry.batch(topic);
+        if batch.is_empty() {
+            self.finish(topic);
+            return 0;
+        }
         let (messages, places) = (batch.len() as u64, ahead.len().min(budget));
         let mut too_slow: Vec<ConnKey> = Vec::new();
-        let mut dropped = 0;
-        if messages > 0 && places > 0 {
+        let mut dropped = Queued::default();
+        if places > 0 {
             let id = core.outbox.stage(topic, policy, batch);
             let mut reached = 0;
             for slot in ahead[..places].iter().filter(|slot| **slot != TOMBSTONE) {
                 let link = &mut self.table.at_mut(crate::base::Slot(*slot)).link;
                 match core.outbox.deliver(link, id) {
                     Delivered::Staged => {}
-                    Delivered::Queued { dropped: more } => {
-                        dropped += u64::from(more);
+                    Delivered::Queued(queued) => {
+                        dropped += queued;
                         debug_assert_eq!(link.io.send, Send::InFlight);
                     }
                     Delivered::TooSlow => too_slow.push(link.key),
@@ -53,7 +58,7 @@ impl<H: Handler> Shard<H> {
                 reached += 1;
             }
             core.counters.add(Metric::Deliveries, reached * messages);
-            core.counters.add(drop_metric(policy), dropped);
+            count_dropped(&mut core.counters, dropped);
         }
         if places < core.registry.batch(topic).1.len() {
             core.registry.pass(topic, places);
@@ -105,14 +110,5 @@ impl<H: Handler> Shard<H> {
             let key = slowest.link.key;
             self.close(key, CloseReason::SlowConsumer, CloseReason::SlowConsumer.text());
         }
-    }
-}
-
-/// The metric of messages that a policy dropped.
-pub(super) fn drop_metric(policy: SlowConsumer) -> Metric {
-    match policy {
-        SlowConsumer::Close => Metric::DroppedByClose,
-        SlowConsumer::DropOldest => Metric::DroppedOldest,
-        SlowConsumer::Conflate => Metric::DroppedByConflation,
     }
 }

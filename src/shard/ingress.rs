@@ -2,7 +2,7 @@
 
 use super::shard::Shard;
 use crate::base::{ConnKey, Slot};
-use crate::conn::{CloseReason, Pause, Stage};
+use crate::conn::{CloseReason, Deadline, Pause, Stage};
 use crate::handler::Handler;
 use crate::metrics::Metric;
 use crate::ws::close::CloseCode;
@@ -29,6 +29,10 @@ impl<H: Handler> Shard<H> {
             return self.core.counters.inc(Metric::StaleCompletions);
         };
         conn.link.heard = now;
+        // Bytes after the ping are what was waited for. Its timer goes on and finds a heartbeat.
+        if conn.link.deadline == Deadline::Pong {
+            conn.link.deadline = Deadline::Heartbeat;
+        }
         let mut rest = bytes;
         loop {
             let Some(conn) = self.table.get_mut(key) else { return };
@@ -62,7 +66,8 @@ impl<H: Handler> Shard<H> {
         let step = match protocol.step(input, &core.config.message, &mut core.pool) {
             Ok(step) => step,
             Err(fault) => {
-                core.account_ingress(held, 0);
+                // What is still held is accounted for when the stage ends.
+                core.account_ingress(held, protocol.partial_bytes());
                 return Looked::Fault(fault);
             }
         };
@@ -74,7 +79,7 @@ impl<H: Handler> Shard<H> {
                 return Looked::Done;
             }
             Some(Event::Close { code, .. }) => {
-                core.account_ingress(held, 0);
+                core.account_ingress(held, protocol.partial_bytes());
                 return Looked::Closed(code);
             }
             // After our close frame nothing else is listened to (RFC 6455, section 1.4).

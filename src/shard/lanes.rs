@@ -16,31 +16,37 @@ use crate::pubsub::home::home_of;
 use crate::pubsub::registry::Released;
 use crate::ring::Op;
 
+/// Calls `act` for each bit of a word of a bitmap.
+fn each_bit(word: usize, mut bits: u64, mut act: impl FnMut(usize)) {
+    while bits != 0 {
+        act(word * 64 + bits.trailing_zeros() as usize);
+        bits &= bits - 1;
+    }
+}
+
 impl<H: Handler> Shard<H> {
     pub(super) fn drain_lanes(&mut self) {
         self.core.mailbox.collect();
-        self.each_ready(Self::take_requests);
-        // What this turn's requests were answered with for this very shard is taken at once.
-        self.core.mailbox.collect();
-        self.each_ready(Self::take_responses);
-    }
-
-    fn each_ready(&mut self, take: impl Fn(&mut Self, usize)) {
         for word in 0..self.core.mailbox.ready_words() {
-            let mut bits = self.core.mailbox.take_ready(word);
-            while bits != 0 {
-                let from = word * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                take(self, from);
-            }
+            let stalled = std::mem::take(&mut self.core.stalled[word]);
+            let ready = self.core.mailbox.take_ready(word) | stalled;
+            each_bit(word, ready, |from| {
+                self.take_requests(from);
+                self.take_responses(from);
+            });
+        }
+        // What this turn's requests were answered with for this very shard is taken at once.
+        let me = self.core.me.index();
+        if self.core.mailbox.take_own_news() {
+            self.take_requests(me);
+            self.take_responses(me);
         }
     }
 
-    /// Leaves the lane ready for [`Self::take_responses`], which decides when it is empty.
     fn take_requests(&mut self, from: usize) {
-        self.core.mailbox.keep_ready(from);
         for _ in 0..LANE_BUDGET {
             if !self.has_room_for_next(from) {
+                self.core.stalled[from / 64] |= 1 << (from % 64);
                 return;
             }
             match self.core.mailbox.next_request(from) {
@@ -48,6 +54,7 @@ impl<H: Handler> Shard<H> {
                 Some(request) => self.take_request(from, request),
             }
         }
+        self.core.mailbox.keep_ready(from);
     }
 
     fn take_request(&mut self, from: usize, request: Request) {
@@ -73,8 +80,7 @@ impl<H: Handler> Shard<H> {
         for _ in 0..LANE_BUDGET {
             match self.core.mailbox.next_response(from) {
                 Some(response) => self.take_response(response),
-                None if self.core.mailbox.peek_request(from).is_none() => return,
-                None => break,
+                None => return,
             }
         }
         self.core.mailbox.keep_ready(from);

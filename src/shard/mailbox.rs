@@ -103,12 +103,15 @@ impl Mailbox {
 
     /// Collects the participants that have sent something.
     pub fn collect(&mut self) {
-        let own = &self.outlets[self.me];
-        if own.has_news {
-            self.ready[self.me / 64] |= 1 << (self.me % 64);
+        if self.take_own_news() {
+            self.keep_ready(self.me);
         }
-        self.outlets[self.me].has_news = false;
         self.signals[self.me].take(&mut self.ready);
+    }
+
+    /// True when this participant has sent itself something since the last look.
+    pub fn take_own_news(&mut self) -> bool {
+        std::mem::take(&mut self.outlets[self.me].has_news)
     }
 
     /// The participants to read from now, as words of a bitmap.

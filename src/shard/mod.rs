@@ -14,6 +14,10 @@ pub mod mailbox;
 mod sending;
 #[allow(clippy::module_inception)]
 mod shard;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod upgrading;
 

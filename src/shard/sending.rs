@@ -2,11 +2,18 @@
 
 use super::shard::Shard;
 use crate::base::ConnKey;
+use crate::conn::egress::Queued;
 use crate::conn::outbox::Delivered;
-use crate::conn::{CloseReason, Pause, Send, Teardown};
+use crate::conn::{Pause, Send, Teardown};
 use crate::handler::Handler;
-use crate::metrics::Metric;
+use crate::metrics::{Metric, ShardCounters};
 use crate::ring::KernelFault;
+
+/// Counts what policies have dropped.
+pub(super) fn count_dropped(counters: &mut ShardCounters, queued: Queued) {
+    counters.add(Metric::DroppedOldest, u64::from(queued.dropped));
+    counters.add(Metric::DroppedByConflation, u64::from(queued.conflated));
+}
 
 impl<H: Handler> Shard<H> {
     /// A fast send was not taken whole: the rest waits, and is sent when there is room.
@@ -49,17 +56,12 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    /// Counts what a policy has done, and carries out the harshest one.
+    /// Counts what a policy has done, and notes whom the harshest one is for.
     pub(super) fn judge_delivery(&mut self, key: ConnKey, verdict: Delivered) {
         match verdict {
-            Delivered::Staged | Delivered::Queued { dropped: 0 } => {}
-            Delivered::Queued { dropped } => {
-                self.core.counters.add(Metric::DroppedOldest, u64::from(dropped));
-            }
-            Delivered::TooSlow => {
-                let reason = CloseReason::SlowConsumer;
-                self.close(key, reason, reason.text());
-            }
+            Delivered::Staged => {}
+            Delivered::Queued(queued) => count_dropped(&mut self.core.counters, queued),
+            Delivered::TooSlow => self.core.too_slow.push(key),
         }
     }
 

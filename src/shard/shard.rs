@@ -14,9 +14,9 @@ use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
 use crate::base::{ConnKey, Now, ShardId, Slot, Tick};
 use crate::conn::io_state::RecvOrder;
-use crate::conn::{Deadline, Outbox, Pause, Recv, Table};
+use crate::conn::{CloseReason, Deadline, Outbox, Pause, Recv, Table};
 use crate::handler::Handler;
-use crate::limits::TOPICS_PER_SHARD_MAX;
+use crate::limits::{ACCEPT_RETRY_MS, STALL_RETRY_MS, TOPICS_PER_SHARD_MAX};
 use crate::limits::{HOUSEKEEPING_MS, REFUSAL_SLOTS, TOPIC_EXPIRY_BUDGET, TOPIC_IDLE_MS_MAX};
 use crate::metrics::{Board, Metric, ShardCounters};
 use crate::pubsub::home::Home;
@@ -63,6 +63,7 @@ impl<H: Handler> Shard<H> {
     ) -> Self {
         let slots = config.connections_max + REFUSAL_SLOTS;
         let mut prng = Prng::new(seed);
+        let mailbox_words = mailbox.ready_words();
         let home = Home::new(TOPICS_PER_SHARD_MAX, TOPIC_IDLE_MS_MAX, prng.next_u64());
         let core = Core {
             me,
@@ -82,6 +83,9 @@ impl<H: Handler> Shard<H> {
             starved: Vec::new(),
             flushing: Vec::new(),
             lane_paused: Vec::new(),
+            too_slow: Vec::new(),
+            stalled: vec![0; mailbox_words],
+            deaf_until_ms: 0,
             deaf: (0..config.listeners).map(ListenerId).collect(),
             ingress_bytes: 0,
             stage: Life::Serving,
@@ -170,9 +174,14 @@ impl<H: Handler> Shard<H> {
         &mut self.core.counters
     }
 
+    /// True when the shard is going down.
+    pub fn is_draining(&self) -> bool {
+        matches!(self.core.stage, Life::Draining { .. })
+    }
+
     /// True when a drain is complete.
     pub fn is_drained(&self) -> bool {
-        matches!(self.core.stage, Life::Draining { .. }) && self.table.is_empty()
+        self.is_draining() && self.table.is_empty()
     }
 
     /// Connections, those that are ending included.
@@ -245,10 +254,15 @@ impl<H: Handler> Shard<H> {
     }
 
     fn accept_failed(&mut self, fault: AcceptFault) {
+        let metric = match fault {
+            AcceptFault::TableFull => Metric::AcceptTableFull,
+            AcceptFault::Aborted | AcceptFault::Kernel(_) => Metric::AcceptFailures,
+        };
+        self.core.counters.inc(metric);
         match fault {
-            AcceptFault::TableFull => self.core.counters.inc(Metric::AcceptTableFull),
-            AcceptFault::Aborted | AcceptFault::Kernel(_) => {
-                self.core.counters.inc(Metric::AcceptFailures);
+            AcceptFault::Aborted => {}
+            AcceptFault::TableFull | AcceptFault::Kernel(_) => {
+                self.core.deaf_until_ms = self.core.now.monotonic_ms + ACCEPT_RETRY_MS;
             }
         }
     }
@@ -275,10 +289,11 @@ impl<H: Handler> Shard<H> {
         self.advance_teardown(key);
     }
 
-    /// Arms listeners that do not accept. One that ran into a limit stays deaf until something was
-    /// closed or a housekeeping has passed.
+    /// Arms listeners that do not accept. After a failure they stay deaf for a while: whatever is
+    /// short does not come back by asking at once.
     fn listen(&mut self) {
         let may_accept = self.core.stage == Life::Serving
+            && self.core.now.monotonic_ms >= self.core.deaf_until_ms
             && self.table.len() < (self.core.config.connections_max + REFUSAL_SLOTS) as usize;
         if may_accept && !self.core.deaf.is_empty() {
             for listener in self.core.deaf.drain(..) {
@@ -335,7 +350,13 @@ impl<H: Handler> Shard<H> {
         self.is_settled = true;
         self.core.outbox.begin_turn();
         for key in std::mem::take(&mut self.core.flushing) {
+            if let Some(conn) = self.table.get_mut(key) {
+                conn.link.is_flushing = false;
+            }
             self.advance_teardown(key);
+        }
+        for key in std::mem::take(&mut self.core.too_slow) {
+            self.close(key, CloseReason::SlowConsumer, CloseReason::SlowConsumer.text());
         }
     }
 
@@ -366,15 +387,24 @@ impl<H: Handler> Shard<H> {
     fn sleep(&mut self) -> Sleep {
         let core = &mut self.core;
         let drains = matches!(core.stage, Life::Draining { next_slot } if next_slot != u32::MAX);
-        let is_busy = core.registry.has_dirty()
-            || !core.flushing.is_empty()
-            || !core.lane_paused.is_empty()
-            || drains;
+        let is_busy = core.registry.has_dirty() || !core.flushing.is_empty() || drains;
         if is_busy || !core.mailbox.may_sleep() {
             return Sleep::No;
         }
+        let now_ms = core.now.monotonic_ms;
+        let waits_for_lane =
+            !core.lane_paused.is_empty() || core.stalled.iter().any(|word| *word != 0);
+        let waits_to_listen = !core.deaf.is_empty() && core.deaf_until_ms > now_ms;
         let timers_ms = core.wheel.next_deadline().map_or(u64::MAX, Tick::start_ms);
-        Sleep::UntilMs(timers_ms.min(self.housekeeping_ms))
+        let mut until_ms = timers_ms.min(self.housekeeping_ms);
+        if waits_for_lane {
+            // Whoever has to make room may share this core: spinning would keep it from doing so.
+            until_ms = until_ms.min(now_ms + STALL_RETRY_MS);
+        }
+        if waits_to_listen {
+            until_ms = until_ms.min(core.deaf_until_ms);
+        }
+        Sleep::UntilMs(until_ms)
     }
 
     /// Keeps a session for an open connection.

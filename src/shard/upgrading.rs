@@ -31,6 +31,7 @@ impl<H: Handler> Shard<H> {
         let (peer, is_surplus) = (conn.link.peer(), conn.link.is_surplus);
         let kept = head.take();
         let before = kept.as_ref().map_or(0, |head| head.len());
+        self.core.account_ingress(before, 0);
         let outcome = match kept {
             None => {
                 let outcome = self.judge(bytes, peer, is_surplus);
@@ -62,8 +63,12 @@ impl<H: Handler> Shard<H> {
     }
 
     fn keep_head(&mut self, key: ConnKey, head: Box<Vec<u8>>) {
+        self.core.account_ingress(0, head.len());
         if let Some(conn) = self.table.get_mut(key) {
             conn.stage = Stage::Upgrading { head: Some(head) };
+        }
+        if self.core.ingress_bytes > self.core.config.ingress_total_bytes_max {
+            self.refuse(key, Refusal::Unavailable { retry_after_s: RETRY_AFTER_S });
         }
     }
 

@@ -16,7 +16,12 @@ pub(crate) struct JsonClient {
 impl JsonClient {
     /// Connects and takes the welcome.
     pub(crate) fn open(addr: SocketAddr) -> JsonClient {
-        let mut client = JsonClient { raw: RawClient::open(addr, "/ws"), next_id: 1 };
+        JsonClient::on(RawClient::open(addr, "/ws"))
+    }
+
+    /// Takes the welcome on a connection that has just been upgraded.
+    pub(crate) fn on(raw: RawClient) -> JsonClient {
+        let mut client = JsonClient { raw, next_id: 1 };
         let welcome = client.next();
         assert_eq!(welcome["type"], "welcome", "{welcome}");
         client
@@ -25,6 +30,11 @@ impl JsonClient {
     /// The connection below, for what JSON can't say.
     pub(crate) fn raw(&mut self) -> &mut RawClient {
         &mut self.raw
+    }
+
+    /// Only the connection below.
+    pub(crate) fn into_raw(self) -> RawClient {
+        self.raw
     }
 
     pub(crate) fn send(&mut self, message: &Value) {

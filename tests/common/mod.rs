@@ -7,7 +7,9 @@
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 #![allow(unused_imports, reason = "each test binary uses its own part of the harness")]
 
+mod feed;
 mod frame;
+mod gate;
 mod http;
 mod json;
 mod process;
@@ -17,14 +19,16 @@ mod witness;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use feed::{Feed, Flow, Item};
 pub(crate) use frame::{
     BINARY, CLOSE, CONTINUATION, Frame, Length, PING, PONG, Received, TEXT, close_payload,
 };
+pub(crate) use gate::Gate;
 pub(crate) use http::{Metrics, Response, request};
 pub(crate) use json::JsonClient;
 pub(crate) use process::Process;
 pub(crate) use raw::{Event, Head, RawClient, upgrade_head};
-pub(crate) use server::{Server, command};
+pub(crate) use server::{Server, command, resident_bytes};
 pub(crate) use witness::Witness;
 
 /// The limit of what should happen at once. Generous, because machines that test are busy; what is
@@ -46,6 +50,14 @@ impl Deadline {
     /// What is left; `None` when it has passed.
     pub(crate) fn left(self) -> Option<Duration> {
         self.0.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+}
+
+/// A number from the environment, by which a run is made larger than the usual one.
+pub(crate) fn number_from_env(name: &str, usual: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|why| panic!("{name}={text}: {why}")),
+        Err(_) => usual,
     }
 }
 

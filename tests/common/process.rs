@@ -65,6 +65,14 @@ impl Process {
         }
     }
 
+    /// The rest of each line of standard error that starts with `prefix`, among those that were
+    /// written before one that was waited for, and are not long ago.
+    pub(crate) fn has_said(&self, prefix: &str) -> Vec<String> {
+        let kept = self.kept.lock().expect("no holder of this lock panics");
+        let said = kept.iter().filter_map(|line| line.strip_prefix("err: "));
+        said.filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.id().try_into().expect("a process id"));
         kill(pid, signal).expect("the process is there to be signalled");

@@ -2,11 +2,15 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
+use socket2::{Domain, Socket, Type};
 
 use super::frame::{self, CLOSE, Frame, PING, Received};
 use super::{Deadline, SOON};
@@ -14,9 +18,12 @@ use super::{Deadline, SOON};
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-const HUNG_UP: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+/// Receive buffer of a narrow connection; the kernel doubles it for its own bookkeeping.
+const NARROW_BYTES: usize = 32 * 1024;
+pub(super) const HUNG_UP: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
 /// What a read with a limit says when it has passed, or a signal came.
-const AGAIN: [ErrorKind; 3] = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
+pub(super) const AGAIN: [ErrorKind; 3] =
+    [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
 
 /// See the module's header.
 pub(crate) struct RawClient {
@@ -81,10 +88,35 @@ impl RawClient {
 
     /// An upgraded connection; checks the server's proof that it has understood.
     pub(crate) fn open(addr: SocketAddr, path: &str) -> RawClient {
-        let mut client = RawClient::connect(addr);
-        client.send(upgrade_head(path).as_bytes());
-        client.expect_upgraded();
-        client
+        RawClient::connect(addr).upgrade(path)
+    }
+
+    /// A connection over a Unix socket. The standard library's type for TCP streams does the same
+    /// system calls on it, so that everything here can be used.
+    pub(crate) fn connect_unix(path: &Path) -> RawClient {
+        let stream = UnixStream::connect(path).expect("the server accepts");
+        let stream = TcpStream::from(OwnedFd::from(stream));
+        stream.set_write_timeout(Some(SOON)).expect("a socket");
+        RawClient { stream, buffer: Vec::new() }
+    }
+
+    /// A connection whose receive window stays small: the server can't
+    /// send much before somebody reads.
+    pub(crate) fn connect_narrow(addr: SocketAddr) -> RawClient {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(NARROW_BYTES).expect("a TCP socket");
+        socket.connect(&addr.into()).expect("the server accepts");
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_write_timeout(Some(SOON)).expect("a TCP socket");
+        RawClient { stream, buffer: Vec::new() }
+    }
+
+    /// Upgrades a connection on which nothing has been said.
+    pub(crate) fn upgrade(mut self, path: &str) -> RawClient {
+        self.send(upgrade_head(path).as_bytes());
+        self.expect_upgraded();
+        self
     }
 
     /// A second handle on the same stream, to read while the first one writes. What the first one
@@ -105,6 +137,11 @@ impl RawClient {
         );
         assert_eq!(head.field("sec-websocket-extensions"), None, "none was offered");
         assert_eq!(head.field("sec-websocket-protocol"), None, "none was offered");
+    }
+
+    /// The stream, and what was read ahead of what was asked for.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.buffer)
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {

@@ -11,8 +11,8 @@ use super::http::{self, Metrics, Response};
 use super::process::Process;
 use super::{SOON, poll};
 
-/// The binary under test.
-pub(crate) const RINGWIRE: &str = env!("CARGO_BIN_EXE_ringwire");
+/// The binary under test, unless `RINGWIRE_BIN` names another one.
+const RINGWIRE: &str = env!("CARGO_BIN_EXE_ringwire");
 
 /// What a test's server gets unless the test says otherwise: small, and on the system's ports.
 const USUAL_FLAGS: &[(&str, &str)] = &[
@@ -35,9 +35,19 @@ pub(crate) struct Server {
     pub(crate) admin: SocketAddr,
 }
 
+/// Octets of memory that a process occupies.
+pub(crate) fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = status.expect("the process is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).expect("VmRSS in kB");
+    kib.trim().parse::<u64>().expect("a number") * 1024
+}
+
 /// The binary, with nothing of the surroundings that would configure it.
 pub(crate) fn command(subcommand: &str) -> Command {
-    let mut command = Command::new(RINGWIRE);
+    let mut command =
+        Command::new(std::env::var_os("RINGWIRE_BIN").unwrap_or_else(|| RINGWIRE.into()));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("RINGWIRE_") {
             command.env_remove(name);
@@ -71,11 +81,14 @@ impl Server {
             }
         }
         let process = Process::spawn(&format!("ringwire {subcommand}"), &mut command);
-        let ws = process.error_line("ringwire: listening on ws://", SOON);
-        let admin = process.error_line("ringwire: admin on http://", SOON);
         process.error_line("ringwire: ready", SOON);
-        let addr = |text: &str| text.trim().parse().expect("an address with a port");
-        Server { ws: addr(&ws), admin: addr(&admin), process }
+        let addr = |prefix: &str| {
+            let said = process.has_said(prefix).into_iter().next();
+            let said = said.unwrap_or_else(|| panic!("no line `{prefix}...` before `ready`"));
+            said.trim().parse().expect("an address with a port")
+        };
+        let ws = addr("ringwire: listening on ws://");
+        Server { ws, admin: addr("ringwire: admin on http://"), process }
     }
 
     /// The URL for clients.
@@ -124,11 +137,24 @@ impl Server {
 
     /// Octets of memory that the process occupies.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.process.id());
-        let status = std::fs::read_to_string(status).expect("the process is there");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).expect("VmRSS in kB");
-        kib.trim().parse::<u64>().expect("a number") * 1024
+        resident_bytes(self.pid())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it listens on, as it said.
+    pub(crate) fn listening(&self) -> Vec<String> {
+        self.process.has_said("ringwire: listening on ")
+    }
+
+    /// What the server said at start that it may need of memory.
+    pub(crate) fn planned_bytes(&self) -> u64 {
+        let said = self.process.has_said("ringwire: memory plan: ");
+        let said = said.first().expect("a memory plan");
+        let number = said.split(' ').next().and_then(|number| number.parse().ok());
+        number.unwrap_or_else(|| panic!("not a number of bytes: {said}"))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -122,6 +122,7 @@ impl Rig {
         let listener = listener.expect("bound");
         let Ok(AdminAddr::Tcp(admin)) = listener.local_addr() else { panic!("a TCP listener") };
         let config = PlaneConfig {
+            started: std::sync::mpsc::channel().0,
             admin: Some(listener),
             admin_limits: AdminLimits::default(),
             bridge: bridge.clone(),

@@ -11,7 +11,7 @@ use ringwire::ring::{
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-pub(crate) const OPTIONS: ListenOptions = ListenOptions { backlog: 128, unix_mode: 0o600 };
+pub(crate) const OPTIONS: ListenOptions = ListenOptions { backlog: 4096, unix_mode: 0o600 };
 pub(crate) const LISTENER: ListenerId = ListenerId(0);
 
 /// A completion that owns its bytes.

@@ -4,7 +4,11 @@
 //! is what the socket at the other end says. Nothing sleeps to synchronise.
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one fact among others")]
 
+mod accept;
 mod harness;
+mod recv;
+mod send;
+mod wake;
 
 use std::io::{Read, Write};
 

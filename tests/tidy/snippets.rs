@@ -20,7 +20,7 @@ fn an_import_from_above_or_beside_is_noticed() {
         ("src/ws/close.rs", "use crate::ring::op::Op;"),
         ("src/ring/driver.rs", "use crate::ws::Fault;"),
         ("src/base/ids.rs", "fn f() -> crate::conn::Conn { todo() }"),
-        ("src/conn/egress.rs", "use crate::pubsub::Topic;"),
+        ("src/conn/egress.rs", "use crate::metrics::Metric;"),
         ("src/conn/egress.rs", "use crate::{base::Tick, ring::driver::Driver};"),
         ("src/conn/egress.rs", "use crate::ring::{Op, driver};"),
         ("src/conn/egress.rs", "use crate::ring;"),

@@ -1,0 +1,111 @@
+//! A child process that opens connections, tells how many, and holds them: pings are answered.
+//!
+//! Ends when its parent ends it, and by itself when nobody does.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::common::{Deadline, Frame, SOON, upgrade_head};
+
+/// The first argument of a child.
+pub(crate) const ARGUMENT: &str = "--hold";
+const SUBSCRIBE: &str = r#"{"type":"subscribe","id":1,"topic":"idle:all"}"#;
+/// Connections that are opened between two looks at the pings of the others.
+const BATCH: usize = 256;
+/// What comes before the connection is idle: a head, a welcome, an answer.
+const GREETING_BYTES_MAX: usize = 4096;
+const EVENTS: usize = 1024;
+const PACE_MS: u16 = 500;
+/// A frame of the heartbeat.
+const PING: [u8; 2] = [0x89, 0];
+
+struct Holder {
+    epoll: Epoll,
+    /// Those that are lost leave an empty place.
+    held: Vec<Option<TcpStream>>,
+    lost: usize,
+}
+
+/// Arguments: address, connections, seconds after which the child ends by itself.
+pub(crate) fn hold(args: &[String]) {
+    let [addr, count, seconds] = args else { panic!("{ARGUMENT} ADDRESS COUNT SECONDS") };
+    let addr: SocketAddr = addr.parse().expect("an address");
+    let count: usize = count.parse().expect("how many to hold");
+    let deadline = Deadline::after(Duration::from_secs(seconds.parse().expect("seconds")));
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("an epoll instance");
+    let mut holder = Holder { epoll, held: Vec::with_capacity(count), lost: 0 };
+    while holder.held.len() < count && deadline.left().is_some() {
+        for _ in 0..BATCH.min(count - holder.held.len()) {
+            holder.open(addr);
+        }
+        holder.answer_pings(EpollTimeout::ZERO);
+    }
+    println!("{} {}", count - holder.lost, holder.lost);
+    while deadline.left().is_some() {
+        holder.answer_pings(EpollTimeout::from(PACE_MS));
+    }
+}
+
+impl Holder {
+    fn open(&mut self, addr: SocketAddr) {
+        let stream = greet(addr).ok();
+        if let Some(stream) = &stream {
+            let place = EpollEvent::new(EpollFlags::EPOLLIN, self.held.len() as u64);
+            self.epoll.add(stream, place).expect("a new descriptor");
+        }
+        self.lost += usize::from(stream.is_none());
+        self.held.push(stream);
+    }
+
+    fn answer_pings(&mut self, timeout: EpollTimeout) {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let count = self.epoll.wait(&mut events, timeout).unwrap_or(0);
+        for event in &events[..count] {
+            let place = &mut self.held[event.data() as usize];
+            let Some(stream) = place else { continue };
+            if !answer(stream) {
+                // Dropping it takes it out of the epoll instance as well.
+                *place = None;
+                self.lost += 1;
+            }
+        }
+    }
+}
+
+/// Opens and subscribes.
+fn greet(addr: SocketAddr) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&addr, SOON)?;
+    stream.set_read_timeout(Some(SOON))?;
+    stream.set_nodelay(true)?;
+    // The frame may follow the head at once: the server reads a stream.
+    let subscribe = Frame::text(SUBSCRIBE).octets();
+    stream.write_all(&[upgrade_head("/ws").as_bytes(), &subscribe].concat())?;
+    let mut greeting = Vec::with_capacity(GREETING_BYTES_MAX);
+    let mut octets = [0; GREETING_BYTES_MAX];
+    let answer = b"\"subscribed\"";
+    while !greeting.windows(answer.len()).any(|window| window == answer) {
+        let count = stream.read(&mut octets)?;
+        greeting.extend_from_slice(&octets[..count]);
+        if count == 0 || greeting.len() > GREETING_BYTES_MAX {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+/// Answers the pings that are there; false when anything else is.
+fn answer(stream: &mut TcpStream) -> bool {
+    let mut octets = [0; 256];
+    match stream.read(&mut octets) {
+        Ok(count) if count > 0 && octets[..count].chunks(PING.len()).all(|two| two == PING) => {
+            let pong = Frame::pong(b"").octets();
+            stream.write_all(&pong.repeat(count / PING.len())).is_ok()
+        }
+        Ok(_) => false,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
+}

@@ -1,0 +1,133 @@
+//! The `ringwire` command: its arguments, its settings, and its small client tools.
+//!
+//! Owns what is said on the command line and where settings come from. It holds no logic of the
+//! server: that is started with settings that were checked here.
+
+use clap::{Parser, Subcommand};
+
+pub mod client;
+#[cfg(test)]
+mod document;
+pub mod echo;
+pub mod engine_args;
+mod file;
+pub mod keys;
+pub mod launch;
+mod nearest;
+pub mod origin;
+pub mod publish;
+mod said;
+pub mod serve;
+pub mod settings;
+mod stream;
+pub mod subscribe;
+#[cfg(test)]
+mod tests;
+pub mod url;
+mod value;
+
+pub use origin::SettingsError;
+pub use settings::Settings;
+
+use crate::ws::CloseCode;
+use client::ClientError;
+use url::Url;
+
+/// The server that the client tools talk to unless told otherwise.
+pub const DEFAULT_URL: &str = "ws://127.0.0.1:9001/ws";
+
+/// A WebSocket pub/sub server for Linux on io_uring.
+#[derive(Debug, Parser)]
+#[command(name = "ringwire", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the command can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the pub/sub server
+    Serve(serve::ServeArgs),
+    /// Run a server that sends every message back, on any path
+    Echo(echo::EchoArgs),
+    /// Publish one message and print its offset
+    Publish(publish::PublishArgs),
+    /// Print what is published to topics, one line of JSON for each message
+    Subscribe(subscribe::SubscribeArgs),
+}
+
+/// Why the command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// What was asked for can't be: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It could be, but did not work: exit code 1.
+    #[error("{0}")]
+    Runtime(String),
+}
+
+impl CliError {
+    /// Something that was asked for wrongly.
+    pub fn usage(error: impl std::fmt::Display) -> CliError {
+        CliError::Usage(error.to_string())
+    }
+
+    /// Something that did not work.
+    pub fn runtime(error: impl std::fmt::Display) -> CliError {
+        CliError::Runtime(error.to_string())
+    }
+
+    /// The server closed the connection before we did.
+    fn closed(code: Option<CloseCode>, reason: &str) -> CliError {
+        let code = code.unwrap_or(CloseCode::NO_STATUS).0;
+        let reason = if reason.is_empty() { "no reason given" } else { reason };
+        CliError::Runtime(format!("the server closed the connection: {code} {reason:?}"))
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Usage(_) => 2,
+            CliError::Runtime(_) => 1,
+        }
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> CliError {
+        CliError::runtime(error)
+    }
+}
+
+impl From<SettingsError> for CliError {
+    fn from(error: SettingsError) -> CliError {
+        CliError::usage(error)
+    }
+}
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> Result<(), CliError> {
+    let (mut input, mut output, mut notes) =
+        (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Echo(args) => echo::run(&args),
+        Command::Publish(args) => publish::run(&args, &mut input, &mut output),
+        Command::Subscribe(args) => subscribe::run(&args, &mut output, &mut notes),
+    }
+}
+
+/// The server to talk to. An empty text stands for an empty variable, which says nothing.
+fn server_url(text: &str) -> Result<Url, CliError> {
+    let text = if text.is_empty() { DEFAULT_URL } else { text };
+    text.parse().map_err(CliError::usage)
+}
+
+fn show_warnings(settings: &Settings) {
+    for warning in &settings.warnings {
+        eprintln!("ringwire: {warning}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the command: settings as an operator meets them, tools against scripted servers.
+
+mod client;
+mod fake;
+mod settings;
+mod tools;

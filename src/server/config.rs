@@ -1,0 +1,267 @@
+//! What an operator or a library user may set, with defaults and bounds.
+//!
+//! Invariant C1: a configuration that passed [`Config::check`] contradicts itself nowhere; each thing
+//! that can be wrong has an error that says what to change.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::control::listen::AdminAddr;
+use crate::limits::{self, SHARDS_MAX};
+use crate::pubsub::policy::Policies;
+use crate::ring::ListenAddr;
+
+/// The port for clients, by default.
+pub const CLIENT_PORT: u16 = 9001;
+/// The port of the admin interface, by default.
+pub const ADMIN_PORT: u16 = 9002;
+
+/// The configuration of a server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Vec<ListenAddr>,
+    /// Where operators connect; none for no admin interface.
+    pub admin: Option<AdminAddr>,
+    /// Threads of the data plane, with one ring each. May exceed the number of cores.
+    pub shards: u16,
+    /// Connections of all shards together.
+    pub connections_max: u32,
+    /// Octets of a client's message.
+    pub message_bytes_max: usize,
+    /// Frames of a client's message.
+    pub fragments_max: u32,
+    /// Octets of a request head.
+    pub head_bytes_max: usize,
+    /// Octets that may wait for one connection.
+    pub egress_bytes_max: usize,
+    /// Octets that may wait for all connections together.
+    pub egress_total_bytes_max: usize,
+    /// Octets of unfinished messages of all connections together.
+    pub ingress_total_bytes_max: usize,
+    /// Topics that one connection may subscribe to.
+    pub subscriptions_max: usize,
+    /// Different topics of the whole server.
+    pub topics_max: usize,
+    /// Receive buffers of one shard, a power of two.
+    pub recv_buffers: u16,
+    /// Octets of a receive buffer.
+    pub recv_buffer_bytes: u32,
+    /// What namespaces say of slow consumers.
+    pub policies: Policies,
+    /// Silence after which a ping is sent, in milliseconds.
+    pub heartbeat_interval_ms: u64,
+    /// Time for the answer to a ping, in milliseconds.
+    pub heartbeat_timeout_ms: u64,
+    /// Time for the opening handshake, in milliseconds.
+    pub handshake_timeout_ms: u64,
+    /// Time for the closing handshake, in milliseconds.
+    pub close_timeout_ms: u64,
+    /// Time for all connections to end when the server goes down, in milliseconds.
+    pub drain_timeout_ms: u64,
+    /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+    pub backlog: u32,
+    /// Permissions of Unix sockets for clients.
+    pub unix_mode: u32,
+    /// Whether SIGTERM and SIGINT drain the server.
+    pub handles_signals: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, CLIENT_PORT));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Config {
+            listen: vec![ListenAddr::Tcp(client)],
+            admin: None,
+            shards: cores.min(usize::from(SHARDS_MAX) - 1) as u16,
+            connections_max: 10_000,
+            message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            fragments_max: limits::FRAGMENTS_MAX,
+            head_bytes_max: limits::HEAD_BYTES_MAX,
+            egress_bytes_max: limits::EGRESS_BYTES_MAX,
+            egress_total_bytes_max: limits::EGRESS_TOTAL_BYTES_MAX,
+            ingress_total_bytes_max: limits::INGRESS_TOTAL_BYTES_MAX,
+            subscriptions_max: limits::SUBSCRIPTIONS_MAX,
+            topics_max: limits::TOPICS_MAX,
+            recv_buffers: limits::RECV_BUFFERS,
+            recv_buffer_bytes: limits::RECV_BUFFER_BYTES,
+            policies: Policies::default(),
+            heartbeat_interval_ms: 25_000,
+            heartbeat_timeout_ms: 10_000,
+            handshake_timeout_ms: 10_000,
+            close_timeout_ms: 5_000,
+            drain_timeout_ms: 30_000,
+            backlog: 4096,
+            unix_mode: 0o660,
+            handles_signals: true,
+        }
+    }
+}
+
+/// What is wrong with a configuration, and what to change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Nothing to listen on.
+    #[error("there is no address to listen on; give one, such as --listen 127.0.0.1:9001")]
+    NoListener,
+    /// A number is outside its bounds.
+    #[error("{key} is {value}, but it may be {least} to {most}{unit}")]
+    OutOfBounds {
+        /// The key.
+        key: &'static str,
+        /// What it is.
+        value: u64,
+        /// The least that it may be.
+        least: u64,
+        /// The most that it may be.
+        most: u64,
+        /// What it counts.
+        unit: &'static str,
+    },
+    /// A number has to be a power of two.
+    #[error("{key} is {value}, but it has to be a power of two; {next} is the next")]
+    NotAPowerOfTwo {
+        /// The key.
+        key: &'static str,
+        /// What it is.
+        value: u64,
+        /// The next power of two.
+        next: u64,
+    },
+    /// One number has to be larger than another.
+    #[error("{key} is {value}, too small for {because}; set it to {least} or more")]
+    TooSmallFor {
+        /// The key.
+        key: &'static str,
+        /// What it is.
+        value: u64,
+        /// What needs more.
+        because: String,
+        /// What would do.
+        least: u64,
+    },
+}
+
+impl Config {
+    /// Checks all bounds and relations.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.listen.is_empty() {
+            return Err(ConfigError::NoListener);
+        }
+        self.check_bounds()?;
+        if !self.recv_buffers.is_power_of_two() {
+            let value = u64::from(self.recv_buffers);
+            let next = value.next_power_of_two();
+            return Err(ConfigError::NotAPowerOfTwo { key: "recv_buffers", value, next });
+        }
+        let beside = limits::EGRESS_CONTROL_RESERVE_BYTES + limits::ENVELOPE_BYTES_MAX;
+        at_least(
+            "egress_bytes_max",
+            self.egress_bytes_max,
+            self.message_bytes_max + beside,
+            || format!("a message of message_bytes_max = {}", self.message_bytes_max),
+        )?;
+        let shards = usize::from(self.shards);
+        at_least(
+            "egress_total_bytes_max",
+            self.egress_total_bytes_max,
+            self.egress_bytes_max * shards,
+            || format!("one connection of egress_bytes_max on each of {shards} shards"),
+        )?;
+        at_least(
+            "ingress_total_bytes_max",
+            self.ingress_total_bytes_max,
+            self.message_bytes_max * shards,
+            || format!("one message of message_bytes_max on each of {shards} shards"),
+        )
+    }
+
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        const KIB: u64 = 1024;
+        const MIB: u64 = 1024 * KIB;
+        let day_ms = 24 * 3600 * 1000;
+        let tick_ms = limits::TICK_MS;
+        let connections_most = u64::from(self.shards) * u64::from(limits::SLOTS_PER_SHARD_MAX / 2);
+        let count = "";
+        let bytes = " bytes";
+        let ms = " ms";
+        let rows: [(&'static str, u64, u64, u64, &'static str); 14] = [
+            ("shards", self.shards.into(), 1, u64::from(SHARDS_MAX) - 1, count),
+            ("max_connections", self.connections_max.into(), 1, connections_most, count),
+            ("message_bytes_max", self.message_bytes_max as u64, 125, 1024 * MIB, bytes),
+            ("fragments_max", self.fragments_max.into(), 1, 1 << 24, count),
+            ("head_bytes_max", self.head_bytes_max as u64, KIB, MIB, bytes),
+            ("egress_bytes_max", self.egress_bytes_max as u64, 4 * KIB, 4096 * MIB, bytes),
+            ("subscriptions_max", self.subscriptions_max as u64, 1, 1 << 20, count),
+            ("topics_max", self.topics_max as u64, 1, 1 << 24, count),
+            ("recv_buffers", self.recv_buffers.into(), 8, limits::RECV_BUFFERS_MAX.into(), count),
+            ("recv_buffer_bytes", self.recv_buffer_bytes.into(), 256, MIB, bytes),
+            ("heartbeat.interval_ms", self.heartbeat_interval_ms, 4 * tick_ms, day_ms, ms),
+            ("heartbeat.timeout_ms", self.heartbeat_timeout_ms, 4 * tick_ms, day_ms, ms),
+            ("timeouts.handshake_ms", self.handshake_timeout_ms, tick_ms, day_ms, ms),
+            ("timeouts.close_ms", self.close_timeout_ms, tick_ms, day_ms, ms),
+        ];
+        for (key, value, least, most, unit) in rows {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError::OutOfBounds { key, value, least, most, unit });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at_least(
+    key: &'static str,
+    value: usize,
+    least: usize,
+    because: impl FnOnce() -> String,
+) -> Result<(), ConfigError> {
+    if value >= least {
+        return Ok(());
+    }
+    let (value, least) = (value as u64, least as u64);
+    Err(ConfigError::TooSmallFor { key, value, because: because(), least })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config { shards: 2, ..Config::default() };
+        change(&mut config);
+        config.check().expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn the_default_is_sound() {
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn each_error_says_what_to_change() {
+        assert_eq!(
+            error_of(|c| c.listen.clear()),
+            "there is no address to listen on; give one, such as --listen 127.0.0.1:9001"
+        );
+        assert_eq!(error_of(|c| c.shards = 0), "shards is 0, but it may be 1 to 1023");
+        assert_eq!(
+            error_of(|c| c.handshake_timeout_ms = 1),
+            "timeouts.handshake_ms is 1, but it may be 64 to 86400000 ms"
+        );
+        assert_eq!(
+            error_of(|c| c.recv_buffers = 100),
+            "recv_buffers is 100, but it has to be a power of two; 128 is the next"
+        );
+        assert_eq!(
+            error_of(|c| c.message_bytes_max = 1 << 20),
+            "egress_bytes_max is 1048576, too small for a message of message_bytes_max = 1048576; \
+             set it to 1053696 or more"
+        );
+        assert_eq!(
+            error_of(|c| c.egress_total_bytes_max = 1 << 20),
+            "egress_total_bytes_max is 1048576, too small for one connection of egress_bytes_max \
+             on each of 2 shards; set it to 2097152 or more"
+        );
+    }
+}

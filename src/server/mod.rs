@@ -1,0 +1,11 @@
+//! The life of a server process: configuration, host checks, boot, the loop of a shard's thread,
+//! shutdown.
+
+mod boot;
+mod builder;
+pub mod config;
+pub mod plan;
+mod shell;
+
+pub use builder::{Running, Server, ServerBuilder, ServerError};
+pub use config::{Config, ConfigError};

@@ -1,0 +1,93 @@
+//! The loop of a shard's thread: the only place where the pure shard meets the ring and the clocks.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::base::Now;
+use crate::control::event::Event;
+use crate::handler::Handler;
+use crate::metrics::{Board, Metric};
+use crate::ring::{Driver, DriverStats, Wait};
+use crate::shard::{Shard, Sleep};
+
+/// The clocks of a shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    pub(super) fn new(started: Instant) -> Self {
+        Clock { started }
+    }
+
+    pub(super) fn now(self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now {
+            monotonic_ms: self.started.elapsed().as_millis() as u64,
+            unix_ms: unix.as_millis() as u64,
+        }
+    }
+}
+
+/// When a shard ends.
+pub(super) struct Rules {
+    /// How long its drain may take.
+    pub(super) drain_timeout: Duration,
+    /// Raised to end it without a drain.
+    pub(super) kill: Event,
+}
+
+/// Runs a shard until it is drained, its drain takes too long, or it is killed.
+pub(super) fn run<H: Handler>(
+    shard: &mut Shard<H>,
+    driver: &mut Driver,
+    clock: Clock,
+    board: &Arc<Board>,
+    rules: &Rules,
+) -> io::Result<()> {
+    let mut counted = DriverStats::default();
+    let mut woke = Instant::now();
+    let mut drain_began: Option<Instant> = None;
+    shard.begin(clock.now());
+    loop {
+        let sleep = shard.turn();
+        if shard.is_draining() {
+            let began = *drain_began.get_or_insert(woke);
+            if shard.is_drained() || began.elapsed() >= rules.drain_timeout {
+                shard.publish_counters(board);
+                return Ok(());
+            }
+        }
+        // Looking takes a lock that all shards share, so only who has time looks; who is killed is
+        // woken, and nobody is busy for long.
+        if sleep != Sleep::No && rules.kill.is_raised() {
+            return Ok(());
+        }
+        count(shard, *driver.stats(), &mut counted);
+        let busy = woke.elapsed();
+        shard.counters().add(Metric::LoopBusyMicroseconds, busy.as_micros() as u64);
+        shard.publish_counters(board);
+        let wait = match sleep {
+            Sleep::No => Wait::Now,
+            Sleep::UntilMs(at) => {
+                Wait::Until(Duration::from_millis(at.saturating_sub(clock.now().monotonic_ms)))
+            }
+        };
+        let (orders, staging) = shard.orders();
+        driver.submit(orders, staging, wait)?;
+        woke = Instant::now();
+        shard.begin(clock.now());
+        driver.completions(|completion| shard.on(completion));
+    }
+}
+
+/// Carries what the driver has counted since the last turn into the shard's counters.
+fn count<H: Handler>(shard: &mut Shard<H>, stats: DriverStats, counted: &mut DriverStats) {
+    let counters = shard.counters();
+    counters.add(Metric::CqOverflow, stats.cq_overflows - counted.cq_overflows);
+    counters.add(Metric::SqFull, stats.sq_full - counted.sq_full);
+    counters.add(Metric::StaleCompletions, stats.cancels_late - counted.cancels_late);
+    *counted = stats;
+}

@@ -1,0 +1,126 @@
+//! What the server says, written by hand: the order of the members is part of the interface, and
+//! `id` and `data` have to come out as they went in.
+
+use std::fmt::{Arguments, Display};
+use std::io::Write as _;
+
+use crate::base::ErrorCode;
+use crate::handler::Publication;
+use crate::limits::{ENVELOPE_BYTES_MAX, TOPIC_BYTES_MAX};
+use crate::pubsub::envelope::Position;
+
+/// What a message is longer than its `data`, at most: fixed text, two numbers of 20 digits, a topic
+/// of quotation marks alone, and a name of 255 octets that are all escaped to six.
+const ENVELOPE_BYTES: usize = 64 + 2 * 20 + 2 * TOPIC_BYTES_MAX + 6 * 255;
+const _: () = assert!(ENVELOPE_BYTES <= ENVELOPE_BYTES_MAX);
+
+/// Appends one message to a buffer.
+pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
+
+impl Writer<'_> {
+    /// The first message of a connection. Nobody is logged in, so the user is nobody.
+    pub(super) fn welcome(mut self, instance: u64, conn: u64, heartbeat_ms: u64) {
+        self.text("{\"type\":\"welcome\",\"protocol\":\"ringwire.v1\",\"session\":\"");
+        self.args(format_args!("{instance:016x}{conn:016x}"));
+        self.text("\",\"user\":null,\"heartbeat_ms\":");
+        self.args(format_args!("{heartbeat_ms}}}"));
+    }
+
+    /// A subscription stands. `id` is empty where there was none.
+    pub(super) fn subscribed(mut self, id: &str, topic: &str, at: Position, recovered: bool) {
+        self.text("{\"type\":\"subscribed\"");
+        self.id(Some(id).filter(|id| !id.is_empty()));
+        self.topic(topic);
+        let (epoch, offset) = (at.epoch.0, at.offset);
+        self.args(format_args!(",\"epoch\":\"{epoch:016x}\",\"offset\":{offset}"));
+        self.args(format_args!(",\"recovered\":{recovered}}}"));
+    }
+
+    /// Done; a publish has a place.
+    pub(super) fn ack(mut self, id: &str, topic: &str, offset: Option<u64>) {
+        self.text("{\"type\":\"ack\"");
+        self.id(Some(id));
+        self.topic(topic);
+        if let Some(offset) = offset {
+            self.args(format_args!(",\"offset\":{offset}"));
+        }
+        self.text("}");
+    }
+
+    pub(super) fn pong(mut self, id: Option<&str>) {
+        self.text("{\"type\":\"pong\"");
+        self.id(id);
+        self.text("}");
+    }
+
+    /// `why` is a text of ours and has nothing to escape.
+    pub(super) fn error(mut self, id: Option<&str>, code: ErrorCode, why: impl Display) {
+        self.text("{\"type\":\"error\"");
+        self.id(id);
+        self.args(format_args!(",\"code\":\"{}\",\"message\":\"{why}\"}}", code.as_str()));
+    }
+
+    /// A message of a topic.
+    pub(super) fn message(mut self, publication: &Publication<'_>) {
+        let Publication { topic, position, unix_ms, from, data, kind: _ } = *publication;
+        self.text("{\"type\":\"message\"");
+        self.topic(topic);
+        self.args(format_args!(",\"offset\":{},\"ts\":{unix_ms}", position.offset));
+        if !from.is_empty() {
+            self.text(",\"from\":");
+            self.string(from);
+        }
+        self.text(",\"data\":");
+        self.0.extend_from_slice(data);
+        self.text("}");
+    }
+
+    fn id(&mut self, id: Option<&str>) {
+        if let Some(id) = id {
+            self.text(",\"id\":");
+            self.text(id);
+        }
+    }
+
+    fn topic(&mut self, topic: &str) {
+        self.text(",\"topic\":");
+        self.string(topic);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn string(&mut self, value: &str) {
+        serde_json::to_writer(&mut *self.0, value).expect("a Vec takes every write");
+    }
+
+    fn args(&mut self, args: Arguments<'_>) {
+        self.0.write_fmt(args).expect("a Vec takes every write");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::Kind;
+    use crate::pubsub::envelope::Epoch;
+
+    #[test]
+    fn the_envelope_is_never_longer_than_planned() {
+        let (topic, from) = ("\"".repeat(TOPIC_BYTES_MAX), "\u{1}".repeat(255));
+        let position = Position { epoch: Epoch(u64::MAX), offset: u64::MAX };
+        let publication = Publication {
+            topic: &topic,
+            position,
+            unix_ms: u64::MAX,
+            from: &from,
+            data: b"",
+            kind: Kind::Text,
+        };
+        let mut out = Vec::new();
+        Writer(&mut out).message(&publication);
+        assert!(out.len() <= ENVELOPE_BYTES, "{}", out.len());
+        assert!(out.len() + 32 > ENVELOPE_BYTES, "{}", out.len());
+    }
+}

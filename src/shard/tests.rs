@@ -1,0 +1,202 @@
+//! The event loop on a small kernel: what a client and a handler may do to a shard.
+
+use super::testing::{World, head, small_config};
+use crate::conn::CloseReason;
+use crate::handler::{Ctx, Handler, Message};
+use crate::metrics::Metric;
+use crate::ws::close::CloseCode;
+
+/// Gives back what it gets, publishes `p...` to a topic that `s` subscribes to, and closes on `x`.
+#[derive(Default)]
+struct Plain {
+    closed: Vec<CloseReason>,
+}
+
+impl Handler for Plain {
+    type Session = ();
+
+    fn on_message(&mut self, ctx: &mut Ctx<'_, ()>, message: Message<'_>) {
+        match message.payload {
+            b"s" => ctx.subscribe("t", b"").expect("room"),
+            b"x" => ctx.close(CloseCode(4000), "asked"),
+            payload @ [b'p', ..] => {
+                let _ = ctx.publish("t", "", payload, message.kind, b"");
+            }
+            _ => {
+                let _ = ctx.send(message);
+            }
+        }
+    }
+
+    fn on_close(&mut self, ctx: &mut Ctx<'_, ()>, reason: CloseReason) {
+        self.closed.push(reason);
+        // A wish that comes too late.
+        ctx.close(CloseCode::NORMAL, "me too");
+    }
+}
+
+fn world() -> World<Plain> {
+    World::new(1, 64, small_config(), |_| Plain::default())
+}
+
+#[test]
+fn a_close_frame_in_pieces_inside_a_message_ends_the_connection_like_any_other() {
+    for step in 1..12 {
+        for code in [1000, 1005] {
+            let mut world = world();
+            let client = world.connect(0, "/");
+            world.client(client).input_step = step;
+            world.client(client).write_frame(0x01, b"the first half");
+            world.client(client).write_close(code);
+            world.run();
+            assert_eq!(world.close_code(client), if code == 1005 { 1002 } else { 1000 });
+            world.client(client).end();
+            world.run();
+            assert!(world.client(client).is_closed, "step {step}");
+            assert_eq!(world.count(Metric::IngressPartialBytes), 0);
+        }
+    }
+}
+
+#[test]
+fn a_handler_that_closes_in_on_close_changes_nothing() {
+    let mut world = world();
+    let client = world.connect(0, "/");
+    world.send_text(client, "x");
+    assert_eq!(world.close_code(client), 4000);
+    world.client(client).write_close(4000);
+    world.run();
+    assert!(world.client(client).is_closed);
+    assert_eq!(world.count(Metric::ClosedOther), 1, "counted once");
+}
+
+#[test]
+fn a_pong_in_time_counts_however_late_it_is_looked_for() {
+    let mut world = world();
+    let client = world.connect(0, "/");
+    while world.client(client).take_frames().is_empty() {
+        world.advance(64);
+    }
+    world.client(client).write_frame(0x8a, b"");
+    world.run();
+    // The process stood still for a while, beyond the deadline of the pong.
+    world.leap(14_000);
+    world.run();
+    assert!(world.client(client).take_frames().is_empty());
+    assert_eq!(world.count(Metric::HeartbeatsLost), 0);
+    world.advance(60_000);
+    assert_eq!(world.close_code(client), 4002);
+    assert!(world.client(client).is_closed);
+}
+
+#[test]
+fn who_answers_pings_stays_and_who_does_not_is_closed() {
+    let mut world = world();
+    let (alive, dead) = (world.connect(0, "/"), world.connect(0, "/"));
+    for _ in 0..2000 {
+        world.advance(100);
+        if world.client(alive).take_frames().iter().any(|frame| frame.opcode == 0x9) {
+            world.client(alive).write_frame(0x8a, b"");
+        }
+    }
+    assert_eq!(world.close_code(dead), 4002);
+    assert!(world.client(dead).is_closed && !world.client(alive).is_closed);
+    assert_eq!(world.count(Metric::HeartbeatsLost), 1);
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_is_closed_with_4001_and_the_others_get_everything() {
+    let mut world = world();
+    let clients: Vec<usize> = (0..3).map(|_| world.connect(0, "/")).collect();
+    for client in &clients[..2] {
+        world.send_text(*client, "s");
+    }
+    world.client(clients[0]).room = 500;
+    let message = "p".repeat(1000);
+    for _ in 0..50 {
+        world.send_text(clients[2], &message);
+    }
+    assert_eq!(world.texts(clients[1]).len(), 50);
+    assert_eq!(world.count(Metric::SlowConsumersClosed), 1);
+    world.client(clients[0]).room = usize::MAX;
+    world.run();
+    let frames = world.client(clients[0]).take_frames();
+    let (last, whole) = frames.split_last().expect("a close frame at least");
+    assert_eq!((last.opcode, &last.payload[..2]), (0x8, &4001_u16.to_be_bytes()[..]));
+    assert!(whole.iter().all(|frame| frame.payload == message.as_bytes()), "no torn frame");
+    world.client(clients[0]).write_close(4001);
+    world.run();
+    assert!(world.client(clients[0]).is_closed);
+    assert_eq!(world.count(Metric::EgressQueuedBytes), 0);
+}
+
+#[test]
+fn whatever_the_socket_takes_at_a_time_the_stream_is_whole() {
+    for step in [1, 3, 100, 999, 1003] {
+        let mut world = world();
+        let (subscriber, publisher) = (world.connect(0, "/"), world.connect(0, "/"));
+        world.send_text(subscriber, "s");
+        world.client(subscriber).room = 0;
+        for number in 0..9 {
+            world.write_text(publisher, &format!("p{number}{}", "x".repeat(997)));
+            world.send_text(subscriber, &format!("echo {number}"));
+        }
+        let mut frames = Vec::new();
+        for _ in 0..12_000 / step {
+            world.client(subscriber).room = step;
+            world.run();
+            frames.extend(world.client(subscriber).take_frames());
+        }
+        let messages = frames.iter().filter(|frame| frame.payload[0] == b'p');
+        assert!(messages.map(|frame| frame.payload[1]).eq(b'0'..=b'8'), "step {step}");
+        let echoes = frames.iter().filter(|frame| frame.payload[0] == b'e');
+        assert!(echoes.map(|frame| frame.payload[5]).eq(b'0'..=b'8'), "step {step}");
+        assert_eq!(frames.len(), 18);
+    }
+}
+
+#[test]
+fn a_drain_closes_everybody_and_takes_nobody_in() {
+    let mut world = World::new(2, 64, small_config(), |_| Plain::default());
+    let clients: Vec<usize> = (0..10).map(|index| world.connect(index % 2, "/")).collect();
+    world.drain();
+    for client in &clients {
+        assert_eq!(world.close_code(*client), 1001);
+        world.client(*client).write_close(1001);
+    }
+    assert!(!world.is_drained());
+    world.run();
+    assert!(world.is_drained() && world.connections() == 0);
+    assert!(clients.iter().all(|client| world.client(*client).is_closed));
+}
+
+#[test]
+fn who_is_one_too_many_is_told_so_and_who_says_nothing_is_dropped() {
+    let mut config = small_config();
+    config.connections_max = 2;
+    let mut world = World::new(1, 64, config, |_| Plain::default());
+    let first = world.connect(0, "/");
+    let silent = world.connect_with(0, "GET / HT");
+    let surplus = world.connect_with(0, &head("/", ""));
+    let response = world.client(surplus).take_response();
+    assert!(response.starts_with("HTTP/1.1 503 ") && response.contains("Retry-After: "));
+    world.client(surplus).end();
+    world.advance(11_000);
+    assert!(world.client(silent).is_closed && world.client(surplus).is_closed);
+    assert_eq!(world.count(Metric::RefusedTimeout), 1);
+    assert!(!world.client(first).is_closed);
+    world.connect(0, "/");
+}
+
+#[test]
+fn a_peer_that_vanishes_frees_its_place() {
+    let mut world = world();
+    for _ in 0..200 {
+        let client = world.connect(0, "/");
+        world.send_text(client, "s");
+        world.client(client).end();
+        world.run();
+        assert!(world.client(client).is_closed);
+    }
+    assert_eq!((world.connections(), world.count(Metric::Subscriptions)), (0, 0));
+}
