@@ -2,6 +2,8 @@
 //! clients, what clients do is seen over HTTP, and both kinds of end are what they promise.
 
 mod common;
+#[path = "control_plane/document.rs"]
+mod document;
 #[path = "control_plane/rig.rs"]
 mod rig;
 
@@ -165,4 +167,19 @@ fn the_first_signal_drains_and_the_second_ends_at_once() {
     // It never answers: the drain alone would take its whole timeout.
     signal();
     rig.join();
+}
+
+#[test]
+fn the_examples_of_the_document_work_and_none_is_missing() {
+    let rig = Rig::start(2, false);
+    let mut clients = [0, 1].map(|shard| RawClient::open(rig.clients[shard], "/"));
+    tell(&mut clients[1], "sub chat:lobby", "subscribed chat:lobby");
+    let examples = document::examples();
+    for row in document::rows() {
+        assert!(examples.iter().any(|example| row.starts_with(&example.row())), "{row}");
+    }
+    assert_eq!(document::rows().count(), examples.len());
+    for example in examples {
+        example.check(rig.admin);
+    }
 }

@@ -106,7 +106,8 @@ impl Rig {
                 leave,
             };
             threads.push(std::thread::spawn(move || thread.run(mailbox, listener)));
-            (go.push(go_in), bye.push(bye_in));
+            go.push(go_in);
+            bye.push(bye_in);
         }
         let mut rings = vec![-1; usize::from(shards)];
         for _ in 0..shards {

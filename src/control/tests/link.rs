@@ -37,7 +37,7 @@ fn with_link<F: Future<Output = Rig>>(
     test: impl FnOnce(Rig) -> F,
 ) -> usize {
     tokio_uring::start(async {
-        let rig = test(Rig::new(shards, capacity)).await;
+        let rig = within(test(Rig::new(shards, capacity))).await;
         rig.events.stop.raise();
         within(rig.link).await.expect("no panic").expect("no failure")
     })
@@ -86,6 +86,16 @@ impl Rig {
         .await
     }
 
+    /// Waits until something was asked of a shard, which it does not take yet.
+    async fn until_asked(&self, shard: usize) {
+        let asked = async {
+            while self.shards[shard].peek_request(self.control()).is_none() {
+                yield_now().await;
+            }
+        };
+        within(asked).await;
+    }
+
     /// A shard says something, and rings if the control plane sleeps.
     fn say(&mut self, shard: usize, response: Response) {
         let control = self.control();
@@ -118,7 +128,8 @@ fn sequenced(offset: u64) -> Sequenced {
 #[test]
 fn publishes_go_to_the_topics_home_as_they_are_and_come_back() {
     with_link(3, 8, |mut rig| async {
-        for number in 0..20u64 {
+        // So many that the link's own ticking would be too slow: it has to hear the bell.
+        for number in 0..100u64 {
             let topic = format!("chat:{number}");
             let data = Bytes::from(format!("{{\"n\": {number}}}"));
             let pending = rig.bridge.publish(&topic, data.clone()).expect("room");
@@ -233,6 +244,7 @@ fn jobs_come_back_to_their_shard_even_over_a_lane_that_was_full() {
                 rig.bridge.publish(&topic, Bytes::from_static(b"1")).expect("room")
             })
             .collect();
+        rig.until_asked(1).await;
         for job in 0..JOBS {
             let work: JobWork = match job % 10 {
                 7 => Box::new(move || panic!("job {job}")),
@@ -266,9 +278,7 @@ fn a_drain_reaches_every_shard_once_a_full_lane_included() {
     with_link(3, 1, |mut rig| async {
         let topic = (0..).map(|n| n.to_string()).find(|t| home_of(t, 3).index() == 2);
         let in_the_way = rig.bridge.publish(&topic.expect("one"), Bytes::from_static(b"1"));
-        while rig.shards[2].peek_request(3).is_none() {
-            yield_now().await;
-        }
+        rig.until_asked(2).await;
         rig.bridge.drain.raise();
         for shard in [0, 1] {
             let request = rig.asked(shard).await;
