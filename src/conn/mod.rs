@@ -16,4 +16,4 @@ pub use io_state::{IoState, Pause, Recv, Send, Teardown};
 pub use link::{Deadline, Link};
 pub use outbox::Outbox;
 pub use phase::{Phase, Trigger};
-pub use table::{Conn, Stage, Table};
+pub use table::{Conn, PartialHead, Stage, Table};

@@ -16,7 +16,7 @@ use crate::ws::protocol::Protocol;
 #[derive(Debug)]
 pub enum Stage {
     /// What has come of the request head, where it did not come in one piece.
-    Upgrading { head: Option<Box<Vec<u8>>> },
+    Upgrading { head: Option<Box<PartialHead>> },
     /// The receiving side of the protocol.
     Open { protocol: Protocol },
     /// The same, waiting for the peer's close frame.
@@ -24,6 +24,11 @@ pub enum Stage {
     /// Nothing.
     Ended,
 }
+
+/// The octets of a request head that came in pieces. Boxed where it is kept: one word in the slot of
+/// every connection, instead of three.
+#[derive(Debug, Default)]
+pub struct PartialHead(pub Vec<u8>);
 
 /// One connection.
 #[derive(Debug)]

@@ -74,7 +74,7 @@ impl Plan {
             Part { what: "topics", bytes: topics * TOPIC_BYTES },
             Part { what: "subscriptions", bytes: subscriptions * SUBSCRIPTION_BYTES },
         ];
-        parts.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+        parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
         Plan { parts }
     }
 

@@ -112,7 +112,7 @@ impl<H: Handler> Shard<H> {
                 core.account_ingress(held, 0);
                 protocol.release(&mut core.pool);
             }
-            Stage::Upgrading { head: Some(head) } => core.account_ingress(head.len(), 0),
+            Stage::Upgrading { head: Some(head) } => core.account_ingress(head.0.len(), 0),
             Stage::Upgrading { head: None } | Stage::Ended => {}
         }
         if conn.link.io.teardown == Teardown::None {

@@ -4,7 +4,7 @@ use super::core::Life;
 use super::shard::Shard;
 use crate::base::ConnKey;
 use crate::conn::egress::Tag;
-use crate::conn::{Deadline, Phase, Stage, Trigger};
+use crate::conn::{Deadline, PartialHead, Phase, Stage, Trigger};
 use crate::handler::{Accept, Handler, Upgrade};
 use crate::metrics::Metric;
 use crate::ring::PeerAddr;
@@ -30,19 +30,19 @@ impl<H: Handler> Shard<H> {
         let Stage::Upgrading { head } = &mut conn.stage else { return None };
         let (peer, is_surplus) = (conn.link.peer(), conn.link.is_surplus);
         let kept = head.take();
-        let before = kept.as_ref().map_or(0, |head| head.len());
+        let before = kept.as_ref().map_or(0, |head| head.0.len());
         self.core.account_ingress(before, 0);
         let outcome = match kept {
             None => {
                 let outcome = self.judge(bytes, peer, is_surplus);
                 if let Head::Incomplete = outcome {
-                    self.keep_head(key, Box::new(bytes.to_vec()));
+                    self.keep_head(key, Box::new(PartialHead(bytes.to_vec())));
                 }
                 outcome
             }
             Some(mut head) => {
-                head.extend_from_slice(bytes);
-                let outcome = self.judge(&head, peer, is_surplus);
+                head.0.extend_from_slice(bytes);
+                let outcome = self.judge(&head.0, peer, is_surplus);
                 if let Head::Incomplete = outcome {
                     self.keep_head(key, head);
                 }
@@ -62,8 +62,8 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    fn keep_head(&mut self, key: ConnKey, head: Box<Vec<u8>>) {
-        self.core.account_ingress(0, head.len());
+    fn keep_head(&mut self, key: ConnKey, head: Box<PartialHead>) {
+        self.core.account_ingress(0, head.0.len());
         if let Some(conn) = self.table.get_mut(key) {
             conn.stage = Stage::Upgrading { head: Some(head) };
         }
