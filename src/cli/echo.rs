@@ -9,6 +9,8 @@ use crate::server::Config;
 
 /// What conformance suites send at most.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// In how many frames they send it: 4 MiB in 64 octets each, and some.
+const FRAGMENTS_MAX: u32 = 1 << 17;
 
 /// Its arguments: those of the engine.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +36,10 @@ impl Handler for Echo {
 /// Runs it until it is told to end.
 pub fn run(args: &EchoArgs) -> Result<(), CliError> {
     let settings = Settings::load(&args.engine, std::env::vars_os())?;
-    let defaults = Config { message_bytes_max: MESSAGE_BYTES_MAX, ..Config::default() };
+    let defaults = Config {
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        fragments_max: FRAGMENTS_MAX,
+        ..Config::default()
+    };
     launch(&settings, defaults, |_config, _shard| Echo)
 }
