@@ -110,7 +110,6 @@ catalog! {
     SentBytes = SENT_BYTES;
     PingsReceived = PINGS_RECEIVED;
     PingsSent = PINGS_SENT;
-    PingsCoalesced = PINGS_COALESCED;
     PingsDropped = PINGS_DROPPED;
     PongsReceived = PONGS_RECEIVED;
     PongsSent = PONGS_SENT;

@@ -75,8 +75,6 @@ families! {
     SENT_BYTES = counter("ringwire_sent_bytes_total", "Octets that the kernel took for sending.");
     PINGS_RECEIVED = counter("ringwire_pings_received_total", "Pings from peers.");
     PINGS_SENT = counter("ringwire_pings_sent_total", "Heartbeat pings sent.");
-    PINGS_COALESCED = counter("ringwire_pings_coalesced_total",
-        "Pings answered by the pong to a later one, because both waited (RFC 6455, 5.5.3).");
     PINGS_DROPPED = counter("ringwire_pings_dropped_total",
         "Pings left without an answer because the connection's egress was full.");
     PONGS_RECEIVED = counter("ringwire_pongs_received_total", "Pongs from peers.");
