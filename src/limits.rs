@@ -23,6 +23,8 @@ pub const RECV_BUFFERS: u16 = 256;
 pub const RECV_BUFFER_BYTES: u32 = 4096;
 /// The kernel's bound on a ring of provided buffers.
 pub const RECV_BUFFERS_MAX: u16 = 32768;
+/// Octets of a shard's receive pool: the arena that mirrors it twice is addressed by 32 bits.
+pub const RECV_POOL_BYTES_MAX: u64 = 1 << 30;
 /// Accepts in flight per TCP listener (each owns the address that the kernel fills in): ADR 0002.
 pub const ACCEPTS_IN_FLIGHT: u16 = 16;
 
@@ -139,8 +141,15 @@ pub const ACCEPT_RETRY_MS: u64 = 100;
 pub const LANE_BUDGET: usize = 512;
 /// Timers that a shard expires in one turn.
 pub const TIMER_BUDGET: usize = 4096;
-/// Messages that a shard hands to subscribers in one turn.
-pub const FANOUT_BUDGET: usize = 16 * 1024;
+/// Messages that a shard hands to subscribers in one turn, counted once for each of them.
+pub const FANOUT_BUDGET: usize = 64 * 1024;
+/// Messages of one topic that are staged as one batch.
+pub const BATCH_MESSAGES_MAX: usize = 512;
+/// Octets of such a batch, unless its first message alone is longer.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Octets that may wait for their fan-out in one shard. Above it the shard takes no responses, the
+/// lanes to it fill, and homes and publishers slow down.
+pub const STAGED_BYTES_MAX: usize = 8 << 20;
 /// Connections that a shard closes in one turn of a drain.
 pub const DRAIN_BUDGET: usize = 1024;
 /// Interval of housekeeping: `on_tick`, expiry of idle topics, gauges.
@@ -149,8 +158,6 @@ pub const HOUSEKEEPING_MS: u64 = 1000;
 pub const TOPIC_EXPIRY_BUDGET: usize = 1024;
 /// How long a topic that nobody subscribes to keeps its sequence after its last message.
 pub const TOPIC_IDLE_MS_MAX: u64 = 5 * 60 * 1000;
-/// Topics at home in one shard.
-pub const TOPICS_PER_SHARD_MAX: usize = 1 << 20;
 /// Topics of one connection, by default.
 pub const SUBSCRIPTIONS_MAX: usize = 128;
 /// Jobs of one shard that are under way at a time.

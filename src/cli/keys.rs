@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 
 use super::settings::Settings;
 use crate::limits::{
-    EGRESS_BYTES_MAX, EGRESS_TOTAL_BYTES_MAX, MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS,
-    RECV_BUFFERS_MAX, SHARDS_MAX, SLOTS_PER_SHARD_MAX, SUBSCRIPTIONS_MAX, TICK_MS,
+    MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, RECV_BUFFERS_MAX, SHARDS_MAX,
+    SLOTS_PER_SHARD_MAX, SUBSCRIPTIONS_MAX, TICK_MS,
 };
 use crate::pubsub::policy::SlowConsumer;
 
@@ -146,7 +146,7 @@ pub static KEYS: &[Key] = &[
         form: Form::Integer(4 * KIB..=4096 * MIB, |s, v| {
             s.limits.egress_bytes_max = Some(v as usize);
         }),
-        default: Default::Number(EGRESS_BYTES_MAX as u64),
+        default: Default::Text("1048576, or four messages of message_bytes_max if that is more"),
         help: "What may wait for one connection before the slow-consumer policy applies",
     },
     Key {
@@ -158,7 +158,7 @@ pub static KEYS: &[Key] = &[
         form: Form::Integer(4 * KIB..=1024 * 1024 * MIB, |s, v| {
             s.limits.egress_total_bytes_max = Some(v as usize);
         }),
-        default: Default::Number(EGRESS_TOTAL_BYTES_MAX as u64),
+        default: Default::Text("536870912, or 2 x shards x egress_bytes_max if that is more"),
         help: "What may wait for all connections together",
     },
     Key {

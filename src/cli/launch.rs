@@ -10,6 +10,7 @@ use crate::control::listen::AdminAddr;
 use crate::handler::Handler;
 use crate::ring::ListenAddr;
 use crate::server::config::{ADMIN_PORT, Config};
+use crate::server::plan::Plan;
 use crate::server::{Running, Server, ServerError};
 
 /// What a connection's egress limit is made to hold of the largest messages, unless it is set.
@@ -24,6 +25,7 @@ where
     start_logging(settings)?;
     show_warnings(settings);
     let config = configure(settings, defaults)?;
+    eprintln!("ringwire: memory plan: {}", Plan::of(&config));
     let seen = config.clone();
     let running = Server::builder().config(config).handler(move |shard| make(&seen, shard)).start();
     let running = running.map_err(server_error)?;
@@ -106,7 +108,6 @@ fn announce(running: &Running) {
     for warning in running.warnings() {
         eprintln!("ringwire: warning: {warning}");
     }
-    eprintln!("ringwire: memory plan: {}", running.plan());
     for addr in running.local_addrs() {
         match addr {
             ListenAddr::Tcp(addr) => eprintln!("ringwire: listening on ws://{addr}"),

@@ -93,9 +93,20 @@ impl Egress {
         let mut queued = Queued::default();
         match tag {
             Tag::Control => self.make_sure(cost, charge_max)?,
+            // Looks at the newest frame only: a scan for each ping would be a gift to attackers.
             Tag::Pong => {
-                self.drop_first(|waiting| waiting.tag == Tag::Pong);
-                self.make_sure(cost, charge_max)?;
+                let is_last = self.frames.len() > self.first_droppable()
+                    && self.frames.back().is_some_and(|waiting| waiting.tag == Tag::Pong);
+                let older = if is_last { self.frames.pop_back() } else { None };
+                if let Some(older) = &older {
+                    self.uncharge(older);
+                }
+                if let Err(full) = self.make_sure(cost, charge_max) {
+                    if let Some(older) = older {
+                        self.add(older.frame, older.tag);
+                    }
+                    return Err(full);
+                }
             }
             Tag::Direct => self.make_sure(cost, data_max)?,
             Tag::Message { policy: SlowConsumer::Close, .. } => self.make_sure(cost, data_max)?,

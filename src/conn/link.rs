@@ -39,6 +39,8 @@ pub struct Link {
     pub deadline: Deadline,
     /// Messages may be sent: the phase is `Open`.
     pub is_open: bool,
+    /// Its handler was told to slow down, and waits for `on_writable`.
+    pub owes_writable: bool,
     /// It is one more than may be: its handshake will be answered with 503.
     pub is_surplus: bool,
     /// It ends, and its last words were staged in this turn: whether they went out is not known
@@ -77,6 +79,7 @@ impl Link {
             io: IoState::new(),
             deadline: Deadline::Handshake,
             is_open: false,
+            owes_writable: false,
             is_surplus: false,
             is_flushing: false,
             has_progress: false,

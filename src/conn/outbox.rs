@@ -68,8 +68,10 @@ struct Batch {
     topic: LocalTopic,
     policy: SlowConsumer,
     frames: std::ops::Range<usize>,
-    /// All frames in one piece; `None` when the arena had no room for them.
+    /// All frames in one piece; `None` when the arena had no room for them. Then each frame is a
+    /// piece of its own, the first of them with this index among the shared ones.
     whole: Option<Piece>,
+    first_shared: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +190,14 @@ impl Outbox {
             }
             _ => None,
         };
-        self.batches.push(Batch { topic, policy, frames: start..self.frames.len(), whole });
+        let first_shared = self.staging.shared_len();
+        if whole.is_none() {
+            for frame in frames {
+                self.staging.share(frame.clone());
+            }
+        }
+        let frames = start..self.frames.len();
+        self.batches.push(Batch { topic, policy, frames, whole, first_shared });
         BatchId(self.batches.len() as u32 - 1)
     }
 
@@ -211,8 +220,9 @@ impl Outbox {
         match batch.whole {
             Some(piece) => self.append(link, piece, Origin::Batch(id), 0),
             None => {
-                for index in frames {
-                    let piece = self.staging.share(self.frames[index].clone());
+                let shared = batch.first_shared..;
+                for (index, shared) in frames.zip(shared) {
+                    let piece = Piece::Shared { index: shared };
                     self.append(link, piece, Origin::Frame(id, index), 0);
                 }
             }

@@ -25,8 +25,8 @@ pub enum Stage {
     Ended,
 }
 
-/// The octets of a request head that came in pieces. Boxed where it is kept: one word in the slot of
-/// every connection, instead of three.
+/// The octets of a request head that came in pieces. Boxed where it is kept: one word in the slot
+/// of every connection, instead of three.
 #[derive(Debug, Default)]
 pub struct PartialHead(pub Vec<u8>);
 

@@ -47,15 +47,24 @@ impl Drop for LastWill {
 /// Runs the control plane on this thread until the shards are gone. `Err` means that it could not
 /// start, or that the kernel has failed it.
 pub fn run(config: PlaneConfig) -> io::Result<()> {
-    let _last_will = LastWill(config.kill.clone());
     let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())?;
-    let jobs_left = runtime.block_on(control(config))?;
-    if jobs_left > 0 {
-        tracing::warn!(jobs = jobs_left, "jobs did not end in time and are left behind");
-        // Dropping it would wait for them without end.
-        std::mem::forget(runtime);
+    // Made after the runtime, so that it speaks before the runtime goes, which may take long.
+    let _last_will = LastWill(config.kill.clone());
+    let result = runtime.block_on(control(config));
+    match result {
+        Ok(0) => Ok(()),
+        Ok(jobs) => {
+            tracing::warn!(jobs, "jobs did not end in time and are left behind");
+            // Dropping it would wait for them without end.
+            std::mem::forget(runtime);
+            Ok(())
+        }
+        Err(error) => {
+            // Nobody knows what jobs are still under way, so the same holds.
+            std::mem::forget(runtime);
+            Err(error)
+        }
     }
-    Ok(())
 }
 
 async fn control(config: PlaneConfig) -> io::Result<usize> {

@@ -12,7 +12,7 @@
 //! - R4 after `Release` the topic's place is not reused before `Released`, so a delivery that was
 //!   under way can't reach another topic.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use slab::Slab;
@@ -21,6 +21,7 @@ use super::NameIndex;
 use super::envelope::{Epoch, HomeTopic, LocalTopic, Position, Refusal, Token};
 use super::policy::SlowConsumer;
 use crate::base::{ConnKey, Slot};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX};
 
 /// A place in `members` whose connection has left while a batch was being walked.
 pub const TOMBSTONE: u32 = u32::MAX;
@@ -92,7 +93,10 @@ pub struct Registry {
     /// comes untouched.
     first: Vec<[u32; 2]>,
     rest: Rest,
-    dirty: Vec<u32>,
+    /// First come, first served: who was not finished goes to the end.
+    dirty: VecDeque<u32>,
+    /// Octets of all staged messages.
+    staged_bytes: usize,
     leaving: Vec<u32>,
     topics_max: usize,
     memberships: usize,
@@ -106,7 +110,8 @@ impl Registry {
             by_name: NameIndex::default(),
             first: vec![[0; 2]; slots as usize],
             rest: Rest::default(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
+            staged_bytes: 0,
             leaving: Vec::new(),
             topics_max,
             memberships: 0,
@@ -244,6 +249,7 @@ impl Registry {
             State::Live { received, .. } => {
                 assert_eq!(offset, *received + 1, "lanes keep order, so offsets are dense");
                 *received = offset;
+                self.staged_bytes += frame.len();
                 entry.staged.push(frame);
                 self.mark_dirty(topic.0);
             }
@@ -287,6 +293,7 @@ impl Registry {
         let entry = &mut self.topics[topic.0 as usize];
         entry.is_leaving = false;
         entry.state = State::Releasing;
+        self.staged_bytes -= entry.staged.iter().map(Bytes::len).sum::<usize>();
         entry.staged.clear();
         entry.batch.clear();
         if std::mem::take(&mut entry.is_dirty) {
@@ -296,11 +303,19 @@ impl Registry {
 
     /// The next topic with something to fan out. `None` when all is done.
     pub fn next_dirty(&mut self) -> Option<LocalTopic> {
-        let index = *self.dirty.last()?;
+        let index = *self.dirty.front()?;
         let topic = &mut self.topics[index as usize];
         if topic.batch.is_empty() {
-            std::mem::swap(&mut topic.batch, &mut topic.staged);
-            topic.batched += topic.batch.len() as u64;
+            let mut octets = 0;
+            let fits = topic.staged.iter().take(BATCH_MESSAGES_MAX).take_while(|frame| {
+                let is_first = octets == 0;
+                octets += frame.len();
+                is_first || octets <= BATCH_BYTES_MAX
+            });
+            let messages = fits.count();
+            topic.batch.extend(topic.staged.drain(..messages));
+            topic.batched += messages as u64;
+            self.staged_bytes -= topic.batch.iter().map(Bytes::len).sum::<usize>();
         }
         Some(LocalTopic(index))
     }
@@ -333,8 +348,7 @@ impl Registry {
         let position = Position { epoch, offset: entry.batched };
         if !has_more {
             entry.is_dirty = false;
-            let last = self.dirty.pop();
-            assert_eq!(last, Some(index));
+            assert_eq!(self.dirty.pop_front(), Some(index));
         }
         for joiner in &joiners {
             self.join(joiner.conn.slot, index);
@@ -345,8 +359,18 @@ impl Registry {
     /// Puts the topic that `next_dirty` gave behind the others.
     pub fn rotate(&mut self) {
         if self.dirty.len() > 1 {
-            self.dirty.rotate_right(1);
+            self.dirty.rotate_left(1);
         }
+    }
+
+    /// Octets that wait for their fan-out.
+    pub fn staged_bytes(&self) -> usize {
+        self.staged_bytes
+    }
+
+    /// True when a home has still to be told that nobody is left.
+    pub fn has_leaving(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     /// True when a fan-out is waiting.
@@ -398,7 +422,7 @@ impl Registry {
         let topic = &mut self.topics[index as usize];
         if !topic.is_dirty {
             topic.is_dirty = true;
-            self.dirty.push(index);
+            self.dirty.push_back(index);
         }
     }
 

@@ -66,6 +66,13 @@ impl Accepts {
         Accepts { acceptors: acceptors.collect(), rearm: Vec::new(), cancel: Vec::new() }
     }
 
+    /// Shuts the listening sockets down. Accepts in flight end with a fault.
+    pub(super) fn stop_listening(&self) {
+        for acceptor in &self.acceptors {
+            acceptor.listener.stop();
+        }
+    }
+
     /// Accepts that the kernel holds.
     pub(super) fn in_flight(&self) -> u32 {
         self.acceptors.iter().map(|acceptor| acceptor.in_flight).sum()

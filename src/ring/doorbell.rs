@@ -30,10 +30,13 @@ impl Doorbell {
 
     /// Wakes a shard, asleep or not.
     pub fn ring(&mut self, shard: ShardId) -> io::Result<()> {
+        // What an earlier call could not submit goes out with this one; a wake-up more does no
+        // harm.
+        self.ring.completion().for_each(drop);
         let entry = wake(self.shards[shard.index()]).user_data(UserData::Wake(shard).encode());
-        // SAFETY: a ring message points at no memory. There is room: each call takes its
-        // completion.
-        unsafe { self.ring.submission().push(&entry) }.expect("the queue is empty");
+        // SAFETY: a ring message points at no memory, so nothing has to outlive this call.
+        let pushed = unsafe { self.ring.submission().push(&entry) };
+        pushed.map_err(|_full| io::Error::from(io::ErrorKind::WouldBlock))?;
         loop {
             match self.ring.submit_and_wait(1) {
                 Ok(_) => {}

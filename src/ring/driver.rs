@@ -116,6 +116,12 @@ impl Driver {
         self.peers = rings;
     }
 
+    /// Takes the listening sockets away from new clients, who are refused from now on instead of
+    /// waiting in a backlog that nobody reads, or are served by the next process on the same port.
+    pub fn stop_listening(&mut self) {
+        self.memory.accepts.stop_listening();
+    }
+
     /// What has been counted.
     pub fn stats(&self) -> &DriverStats {
         &self.queues.stats

@@ -16,7 +16,9 @@ use super::user_data::UserData;
 use crate::base::ConnKey;
 use crate::limits::{PIECES_PER_SEND_MAX, QUEUED_SENDS_SPARE_MAX};
 
-const FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+/// Without MSG_WAITALL: what a slow reader takes is reported as it takes it, which is how its shard
+/// knows that it is alive.
+const FLAGS: i32 = libc::MSG_NOSIGNAL;
 
 /// See the module's header.
 #[derive(Default)]
@@ -69,7 +71,8 @@ impl InFlight {
 
 impl QueuedSend {
     fn new() -> Self {
-        // SAFETY: all zero is a valid `msghdr`: no name, no pieces, no control data. `fill` sets it.
+        // SAFETY: all zero is a valid `msghdr`: no name, no pieces, no control data. `fill` sets
+        // it.
         let header = unsafe { std::mem::zeroed() };
         QueuedSend { header, pieces: Vec::new(), frames: Vec::new() }
     }

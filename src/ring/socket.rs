@@ -92,6 +92,14 @@ impl Listener {
         Ok(Listener { socket, kind })
     }
 
+    /// Listens no more, for all who share the socket (tcp(7): shutdown(2) ends LISTEN).
+    pub fn stop(&self) {
+        if let Err(error) = self.socket.shutdown(std::net::Shutdown::Both) {
+            // Another shard has been faster with a socket that both share.
+            tracing::debug!(%error, "a listener had been stopped");
+        }
+    }
+
     /// The same socket for another shard.
     pub fn try_clone(&self) -> io::Result<Listener> {
         Ok(Listener { socket: self.socket.try_clone()?, kind: self.kind })

@@ -76,6 +76,11 @@ impl Staging {
         Piece::Shared { index: self.shared.len() as u32 - 1 }
     }
 
+    /// How many frames are kept: the index of the next one.
+    pub fn shared_len(&self) -> u32 {
+        self.shared.len() as u32
+    }
+
     /// Starts a chain.
     pub fn chain(&mut self, piece: Piece) -> SegmentId {
         self.segments.push(Segment { piece, next: None });

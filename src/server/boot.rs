@@ -80,8 +80,10 @@ where
 {
     config.check()?;
     let features = probe(&config)?;
-    let (addrs, listeners) = bind(&config)?;
+    // The admin address first: a second server that is started by mistake fails there, before it
+    // takes its share of the clients of the first (SO_REUSEPORT would let it).
     let admin = bind_admin(&config)?;
+    let (addrs, listeners) = bind(&config)?;
     let admin_addr = admin.as_ref().map(AdminListener::local_addr).transpose();
     let admin_addr = admin_addr.map_err(kernel("asking where the admin interface listens"))?;
     let board = Board::new(config.shards);
@@ -95,10 +97,10 @@ where
 
     let kill = Event::new();
     let seats = seats(&config, listeners, mailboxes, &board, &bell, &kill);
-    let crew = hire(seats, Arc::new(make));
+    // Until the shards are told each other's rings they accept nobody, and end if they never are.
+    let crew = hire(seats, Arc::new(make))?;
     let rings = crew.gather_rings()?;
     let doorbell = Doorbell::new(rings.clone()).map_err(kernel("making the doorbell's ring"))?;
-    crew.tell_rings(&rings);
     let shards_gone = Event::new();
     let link = LinkParts {
         mailbox: control_mailbox,
@@ -118,17 +120,22 @@ where
         kill: kill.clone(),
         shards_gone: shards_gone.clone(),
     })?;
-    // An error means that the control plane could not start: the shards end, and its own error is
-    // what the supervisor reports.
-    if has_started.recv().is_ok() {
-        state.advance(Stage::Ready);
+    if has_started.recv().is_err() {
+        let ended = join_control(control);
+        let unknown = || std::io::Error::other("it ended before it had started");
+        return Err(kernel("starting the control plane")(ended.err().unwrap_or_else(unknown)));
     }
     let plan = Plan::of(&config);
-    let supervisor_drain = drain.clone();
-    let thread = Builder::new()
-        .name("ringwire".into())
-        .spawn(move || supervise(crew, control, &supervisor_drain, &shards_gone))
-        .map_err(kernel("starting a thread"))?;
+    let (supervisor_drain, gone) = (drain.clone(), shards_gone.clone());
+    let supervisor = move || {
+        crew.tell_rings(&rings);
+        state.advance(Stage::Ready);
+        supervise(crew, control, &supervisor_drain, &gone)
+    };
+    let thread = Builder::new().name("ringwire".into()).spawn(supervisor).map_err(|error| {
+        shards_gone.raise();
+        kernel("starting a thread")(error)
+    })?;
     let warnings = features.warnings.iter().map(ToString::to_string).collect();
     Ok(Running { listen: addrs, admin: admin_addr, plan, warnings, drain, thread: Some(thread) })
 }
@@ -237,6 +244,7 @@ fn shard_config(config: &Config) -> ShardConfig {
         publish_bytes_max: config.message_bytes_max,
         subscriptions_max: config.subscriptions_max,
         topics_max: config.topics_max,
+        home_topics_max: plan::home_topics_per_shard(config),
         policies: config.policies.clone(),
         heartbeat_interval_ms: config.heartbeat_interval_ms,
         heartbeat_timeout_ms: config.heartbeat_timeout_ms,
@@ -246,7 +254,7 @@ fn shard_config(config: &Config) -> ShardConfig {
 }
 
 /// Starts the shards' threads. They make their rings and wait to be told of the others'.
-fn hire<H, F>(seats: Vec<Seat>, make: Arc<F>) -> Crew
+fn hire<H, F>(seats: Vec<Seat>, make: Arc<F>) -> Result<Crew, ServerError>
 where
     H: Handler,
     F: Fn(ShardId) -> H + Send + Sync + 'static,
@@ -267,11 +275,11 @@ where
         let make = Arc::clone(&make);
         let name = format!("ringwire-{}", seat.me.0);
         let thread = Builder::new().name(name).spawn(move || work(seat, &lines, &*make));
-        crew.threads.push(thread.expect("a thread for each shard"));
+        crew.threads.push(thread.map_err(kernel("starting a shard's thread"))?);
         crew.peers.push(peers);
         crew.release.push(release);
     }
-    crew
+    Ok(crew)
 }
 
 /// The life of a shard's thread.
@@ -363,12 +371,16 @@ fn supervise(
         }
     }
     shards_gone.raise();
-    let control = control.join().unwrap_or_else(|panic| Err(panicked(&*panic)));
+    let control = join_control(control);
     drop(crew.release);
     for thread in crew.threads {
         thread.join().expect("a shard that panics aborts the process");
     }
     first_error.and(control.map_err(kernel("running the control plane")))
+}
+
+fn join_control(control: JoinHandle<std::io::Result<()>>) -> std::io::Result<()> {
+    control.join().unwrap_or_else(|panic| Err(panicked(&*panic)))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> std::io::Error {

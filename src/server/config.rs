@@ -154,6 +154,16 @@ impl Config {
             let next = value.next_power_of_two();
             return Err(ConfigError::NotAPowerOfTwo { key: "recv_buffers", value, next });
         }
+        let pool = u64::from(self.recv_buffers) * u64::from(self.recv_buffer_bytes);
+        if pool > limits::RECV_POOL_BYTES_MAX {
+            return Err(ConfigError::OutOfBounds {
+                key: "recv_buffers x recv_buffer_bytes",
+                value: pool,
+                least: 1,
+                most: limits::RECV_POOL_BYTES_MAX,
+                unit: " bytes",
+            });
+        }
         let beside = limits::EGRESS_CONTROL_RESERVE_BYTES + limits::ENVELOPE_BYTES_MAX;
         at_least(
             "egress_bytes_max",
@@ -231,6 +241,15 @@ mod tests {
         let mut config = Config { shards: 2, ..Config::default() };
         change(&mut config);
         config.check().expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn a_pool_that_no_arena_could_mirror_is_refused() {
+        let error = error_of(|c| (c.recv_buffers, c.recv_buffer_bytes) = (32_768, 1 << 20));
+        assert_eq!(
+            error,
+            "recv_buffers x recv_buffer_bytes is 34359738368, but it may be 1 to 1073741824 bytes"
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ use crate::shard::mailbox::lane_capacity;
 
 /// Code, thread stacks, the control plane, and what an allocator needs beside what is asked of it.
 const PROCESS_BYTES: u64 = 64 << 20;
-/// What one topic costs at its home and where it has subscribers, names included.
+/// What one topic costs at its home, or on a shard with subscribers: the longest name twice, and
+/// what is known of it.
 const TOPIC_BYTES: u64 = 1024;
 /// What a subscription costs: a place among the topic's members, and in the connection's list.
 const SUBSCRIPTION_BYTES: u64 = 24;
@@ -51,7 +52,7 @@ impl Plan {
         let envelopes = (size_of::<Request>() + size_of::<Response>()) as u64;
         let partials = (PARTIALS_POOLED_MAX * (PARTIAL_PAYLOAD_KEPT_BYTES + 512)) as u64;
         let queued_frames_slack = config.egress_total_bytes_max as u64 / 8;
-        let topics = config.topics_max as u64;
+        let topics = shards * (config.topics_max + home_topics_per_shard(config)) as u64;
         let subscriptions = u64::from(config.connections_max) * config.subscriptions_max as u64;
         let mut parts = vec![
             Part { what: "process", bytes: PROCESS_BYTES },
@@ -104,6 +105,17 @@ pub fn connections_per_shard(config: &Config) -> u32 {
     }
     let mean = config.connections_max.div_ceil(shards);
     (mean + mean / 4 + 64).min(config.connections_max)
+}
+
+/// Topics whose home is one shard. With several shards there is headroom above the mean, because
+/// homes are spread by hash.
+pub fn home_topics_per_shard(config: &Config) -> usize {
+    let shards = usize::from(config.shards);
+    if shards == 1 {
+        return config.topics_max;
+    }
+    let mean = config.topics_max.div_ceil(shards);
+    (mean + mean / 4 + 64).min(config.topics_max)
 }
 
 /// Entries of a shard's table of direct descriptors. Accepts in flight have entries of their own:

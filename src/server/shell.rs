@@ -31,6 +31,9 @@ impl Clock {
     }
 }
 
+/// Turns after which a shard that never sleeps looks whether it is to end.
+const TURNS_PER_LOOK: u32 = 256;
+
 /// When a shard ends.
 pub(super) struct Rules {
     /// How long its drain may take.
@@ -50,19 +53,25 @@ pub(super) fn run<H: Handler>(
     let mut counted = DriverStats::default();
     let mut woke = Instant::now();
     let mut drain_began: Option<Instant> = None;
+    let mut turns = 0u32;
     shard.begin(clock.now());
     loop {
         let sleep = shard.turn();
         if shard.is_draining() {
-            let began = *drain_began.get_or_insert(woke);
+            let began = *drain_began.get_or_insert_with(|| {
+                driver.stop_listening();
+                woke
+            });
             if shard.is_drained() || began.elapsed() >= rules.drain_timeout {
                 shard.publish_counters(board);
                 return Ok(());
             }
         }
-        // Looking takes a lock that all shards share, so only who has time looks; who is killed is
-        // woken, and nobody is busy for long.
-        if sleep != Sleep::No && rules.kill.is_raised() {
+        // Looking takes a lock that all shards share, so a busy shard looks now and then only. Who
+        // is killed is woken.
+        turns = turns.wrapping_add(1);
+        let may_look = sleep != Sleep::No || turns.is_multiple_of(TURNS_PER_LOOK);
+        if may_look && rules.kill.is_raised() {
             return Ok(());
         }
         count(shard, *driver.stats(), &mut counted);

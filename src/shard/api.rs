@@ -137,10 +137,22 @@ impl<S> Ctx<'_, S> {
                 self.core.counters.add(Metric::SentBytes, message.payload.len() as u64);
                 Ok(match taken {
                     Taken::Flowing => SendOutcome::Queued,
-                    Taken::Congested => SendOutcome::QueuedSlow,
+                    Taken::Congested => {
+                        self.owe_writable();
+                        SendOutcome::QueuedSlow
+                    }
                 })
             }
-            Err(Full) => Err(SendError::Full),
+            Err(Full) => {
+                self.owe_writable();
+                Err(SendError::Full)
+            }
+        }
+    }
+
+    fn owe_writable(&mut self) {
+        if !std::mem::replace(&mut self.link.owes_writable, true) {
+            self.core.congested.push(self.link.key);
         }
     }
 

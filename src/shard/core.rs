@@ -42,6 +42,8 @@ pub struct ShardConfig {
     pub subscriptions_max: usize,
     /// Different topics that connections of one shard may subscribe to.
     pub topics_max: usize,
+    /// Topics whose home is one shard.
+    pub home_topics_max: usize,
     /// What namespaces say of slow consumers.
     pub policies: Policies,
     /// Silence after which a ping is sent.
@@ -124,12 +126,16 @@ pub(crate) struct Core {
     /// Who the last submit showed to be too slow; closed when the next turn has begun, because
     /// until then nothing can be staged.
     pub(super) too_slow: Vec<ConnKey>,
+    /// Connections whose handler was told to slow down during the turn.
+    pub(super) congested: Vec<ConnKey>,
     /// Participants whose requests wait for room in another lane, as a bitmap.
     pub(super) stalled: Vec<u64>,
     /// Accepting failed: not before this moment is it tried again.
     pub(super) deaf_until_ms: u64,
     /// Listeners that do not accept at present.
     pub(super) deaf: Vec<ListenerId>,
+    /// WebSocket connections that are open.
+    pub(super) open: usize,
     /// Octets held for unfinished messages.
     pub(super) ingress_bytes: usize,
     pub(super) stage: Life,

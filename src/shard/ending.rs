@@ -17,7 +17,7 @@ impl<H: Handler> Shard<H> {
     pub(super) fn close(&mut self, key: ConnKey, reason: CloseReason, text: &str) {
         let Some(conn) = self.table.get(key) else { return };
         match conn.stage.phase() {
-            Phase::Upgrading => return self.end(key, Trigger::CloseRequested, false),
+            Phase::Upgrading => return self.refuse_for_now(key),
             Phase::Closing | Phase::Ended => return,
             // It is leaving this phase already, and its handler asks for it once more.
             Phase::Open if !conn.link.is_open => return,
@@ -210,6 +210,7 @@ impl<H: Handler> Shard<H> {
         self.core.registry.unsubscribe_all(key.slot);
         let Some(conn) = self.table.get_mut(key) else { return };
         conn.link.is_open = false;
+        self.core.open -= 1;
         if reason == CloseReason::SlowConsumer {
             self.core.counters.inc(Metric::SlowConsumersClosed);
             let dropped = self.core.outbox.truncate(&mut conn.link);

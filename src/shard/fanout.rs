@@ -23,14 +23,14 @@ impl<H: Handler> Shard<H> {
         while budget > 0
             && let Some(topic) = self.core.registry.next_dirty()
         {
-            let walked = self.walk(topic, budget);
-            budget -= walked.max(1).min(budget);
+            let cost = self.walk(topic, budget);
+            budget -= cost.clamp(1, budget);
         }
         // What could not be finished waits behind the others.
         self.core.registry.rotate();
     }
 
-    /// Hands the batch of a topic to its next subscribers; gives how many places it passed.
+    /// Hands the batch of a topic to its next subscribers; gives what that is charged.
     fn walk(&mut self, topic: LocalTopic, budget: usize) -> usize {
         let core = &mut self.core;
         let policy = core.registry.policy(topic);
@@ -39,9 +39,11 @@ impl<H: Handler> Shard<H> {
             self.finish(topic);
             return 0;
         }
-        let (messages, places) = (batch.len() as u64, ahead.len().min(budget));
+        let (messages, places) =
+            (batch.len() as u64, ahead.len().min((budget / batch.len()).max(1)));
         let mut too_slow: Vec<ConnKey> = Vec::new();
         let mut dropped = Queued::default();
+        let octets: u64 = batch.iter().map(|frame| frame.len() as u64).sum();
         if places > 0 {
             let id = core.outbox.stage(topic, policy, batch);
             let mut reached = 0;
@@ -58,6 +60,7 @@ impl<H: Handler> Shard<H> {
                 reached += 1;
             }
             core.counters.add(Metric::Deliveries, reached * messages);
+            core.counters.add(Metric::SentBytes, reached * octets);
             count_dropped(&mut core.counters, dropped);
         }
         if places < core.registry.batch(topic).1.len() {
@@ -69,7 +72,7 @@ impl<H: Handler> Shard<H> {
             self.core.counters.add(Metric::DroppedByClose, messages);
             self.close(key, CloseReason::SlowConsumer, CloseReason::SlowConsumer.text());
         }
-        places
+        places * messages as usize
     }
 
     /// Everybody has the batch: lets the joiners in and tells them where they stand.
@@ -102,12 +105,22 @@ impl<H: Handler> Shard<H> {
 
     /// The memory of all queues nears its limit: the slowest consumers go first.
     fn relieve_memory(&mut self) {
-        let max = self.core.outbox.limits().total_bytes_max;
-        while self.core.outbox.charged_total() > max / 8 * 7 {
-            let open = self.table.iter().filter(|conn| conn.link.is_open);
-            let slowest = open.max_by_key(|conn| conn.link.queued_bytes());
-            let Some(slowest) = slowest.filter(|conn| conn.link.queued_bytes() > 0) else { return };
-            let key = slowest.link.key;
+        let most = self.core.outbox.limits().total_bytes_max / 8 * 7;
+        if self.core.outbox.charged_total() <= most {
+            return;
+        }
+        // What waits for those who are ending already will be free soon: it is not held against
+        // others.
+        let slow = self.table.iter().filter(|conn| conn.link.is_open && conn.link.egress.is_some());
+        let mut slow: Vec<(usize, ConnKey)> =
+            slow.map(|conn| (conn.link.queued_bytes(), conn.link.key)).collect();
+        let mut waiting: usize = slow.iter().map(|(bytes, _)| bytes).sum();
+        slow.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        for (bytes, key) in slow {
+            if waiting <= most {
+                return;
+            }
+            waiting -= bytes;
             self.close(key, CloseReason::SlowConsumer, CloseReason::SlowConsumer.text());
         }
     }

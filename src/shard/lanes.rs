@@ -1,7 +1,8 @@
 //! What other shards and the control plane have sent: taken in order, within a budget.
 //!
-//! Responses are always taken. A request is taken only when there is room for everything that it
-//! leads to; until then it waits in its lane, the lane fills, and its writers are slowed down.
+//! Responses are always taken, unless the fan-out is behind, which needs no lane to catch up. A
+//! request is taken only when there is room for everything that it leads to; until then it waits in
+//! its lane, the lane fills, and its writers are slowed down.
 
 use super::core::LanePaused;
 use super::core::Life;
@@ -9,7 +10,7 @@ use super::shard::Shard;
 use crate::base::{ConnKey, ShardId};
 use crate::conn::Pause;
 use crate::handler::Handler;
-use crate::limits::LANE_BUDGET;
+use crate::limits::{LANE_BUDGET, STAGED_BYTES_MAX};
 use crate::metrics::Metric;
 use crate::pubsub::envelope::{ControlRequest, JobResult, Request, Response};
 use crate::pubsub::home::home_of;
@@ -78,6 +79,10 @@ impl<H: Handler> Shard<H> {
 
     fn take_responses(&mut self, from: usize) {
         for _ in 0..LANE_BUDGET {
+            // The fan-out needs no lane to go on, so this can't become a deadlock.
+            if self.core.registry.staged_bytes() > STAGED_BYTES_MAX {
+                break;
+            }
             match self.core.mailbox.next_response(from) {
                 Some(response) => self.take_response(response),
                 None => return,

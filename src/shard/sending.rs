@@ -77,14 +77,18 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    /// Below the low watermark: reads again and tells the handler.
-    fn relieve(&mut self, key: ConnKey) {
+    /// Below the low watermark: reads again, and tells the handler if it waits for that.
+    pub(super) fn relieve(&mut self, key: ConnKey) {
         let low = self.core.outbox.low_watermark();
         let Some(conn) = self.table.get_mut(key) else { return };
-        let direct = conn.link.egress.as_ref().map_or(0, |egress| egress.direct());
-        if direct <= low && conn.link.io.pause.has(Pause::EGRESS) {
-            conn.link.io.pause.remove(Pause::EGRESS);
+        let link = &mut conn.link;
+        let direct = link.egress.as_ref().map_or(0, |egress| egress.direct());
+        let is_writable = link.queued_bytes() <= low && std::mem::take(&mut link.owes_writable);
+        if direct <= low && link.io.pause.has(Pause::EGRESS) {
+            link.io.pause.remove(Pause::EGRESS);
             self.steer_recv(key);
+        }
+        if is_writable {
             self.call(key, |handler, ctx| handler.on_writable(ctx));
         }
     }

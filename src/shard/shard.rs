@@ -16,7 +16,7 @@ use crate::base::{ConnKey, Now, ShardId, Slot, Tick};
 use crate::conn::io_state::RecvOrder;
 use crate::conn::{CloseReason, Deadline, Outbox, Pause, Recv, Table};
 use crate::handler::Handler;
-use crate::limits::{ACCEPT_RETRY_MS, STALL_RETRY_MS, TOPICS_PER_SHARD_MAX};
+use crate::limits::{ACCEPT_RETRY_MS, STALL_RETRY_MS};
 use crate::limits::{HOUSEKEEPING_MS, REFUSAL_SLOTS, TOPIC_EXPIRY_BUDGET, TOPIC_IDLE_MS_MAX};
 use crate::metrics::{Board, Metric, ShardCounters};
 use crate::pubsub::home::Home;
@@ -64,7 +64,7 @@ impl<H: Handler> Shard<H> {
         let slots = config.connections_max + REFUSAL_SLOTS;
         let mut prng = Prng::new(seed);
         let mailbox_words = mailbox.ready_words();
-        let home = Home::new(TOPICS_PER_SHARD_MAX, TOPIC_IDLE_MS_MAX, prng.next_u64());
+        let home = Home::new(config.home_topics_max, TOPIC_IDLE_MS_MAX, prng.next_u64());
         let core = Core {
             me,
             shards: mailbox.participants() - 1,
@@ -84,9 +84,11 @@ impl<H: Handler> Shard<H> {
             flushing: Vec::new(),
             lane_paused: Vec::new(),
             too_slow: Vec::new(),
+            congested: Vec::new(),
             stalled: vec![0; mailbox_words],
             deaf_until_ms: 0,
             deaf: (0..config.listeners).map(ListenerId).collect(),
+            open: 0,
             ingress_bytes: 0,
             stage: Life::Serving,
             config,
@@ -201,6 +203,7 @@ impl<H: Handler> Shard<H> {
         let mut ctx = Ctx { link: &mut conn.link, session, core, jobs };
         let result = hook(&mut self.handler, &mut ctx);
         self.carry_out_commands(key);
+        self.check_congestion(key);
         Some(result)
     }
 
@@ -358,6 +361,9 @@ impl<H: Handler> Shard<H> {
         for key in std::mem::take(&mut self.core.too_slow) {
             self.close(key, CloseReason::SlowConsumer, CloseReason::SlowConsumer.text());
         }
+        for key in std::mem::take(&mut self.core.congested) {
+            self.relieve(key);
+        }
     }
 
     fn flush(&mut self) {
@@ -377,7 +383,7 @@ impl<H: Handler> Shard<H> {
 
     fn publish_gauges(&mut self) {
         let core = &mut self.core;
-        core.counters.set(Metric::ConnectionsOpen, self.table.len() as u64);
+        core.counters.set(Metric::ConnectionsOpen, core.open as u64);
         core.counters.set(Metric::Topics, self.home.len() as u64);
         core.counters.set(Metric::Subscriptions, core.registry.memberships() as u64);
         core.counters.set(Metric::EgressQueuedBytes, core.outbox.charged_total() as u64);
@@ -387,13 +393,15 @@ impl<H: Handler> Shard<H> {
     fn sleep(&mut self) -> Sleep {
         let core = &mut self.core;
         let drains = matches!(core.stage, Life::Draining { next_slot } if next_slot != u32::MAX);
-        let is_busy = core.registry.has_dirty() || !core.flushing.is_empty() || drains;
+        let is_settling = !core.flushing.is_empty() || !core.congested.is_empty();
+        let is_busy = core.registry.has_dirty() || is_settling || drains;
         if is_busy || !core.mailbox.may_sleep() {
             return Sleep::No;
         }
         let now_ms = core.now.monotonic_ms;
         let waits_for_lane =
             !core.lane_paused.is_empty() || core.stalled.iter().any(|word| *word != 0);
+        let waits_for_lane = waits_for_lane || core.registry.has_leaving();
         let waits_to_listen = !core.deaf.is_empty() && core.deaf_until_ms > now_ms;
         let timers_ms = core.wheel.next_deadline().map_or(u64::MAX, Tick::start_ms);
         let mut until_ms = timers_ms.min(self.housekeeping_ms);

@@ -39,6 +39,7 @@ pub(crate) fn small_config() -> ShardConfig {
         publish_bytes_max: 8 * 1024,
         subscriptions_max: 8,
         topics_max: 64,
+        home_topics_max: 64,
         policies: Policies::default(),
         heartbeat_interval_ms: 25_000,
         heartbeat_timeout_ms: 10_000,

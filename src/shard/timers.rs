@@ -39,6 +39,11 @@ impl<H: Handler> Shard<H> {
         if due > now {
             return self.set_deadline(key, Deadline::Heartbeat, due);
         }
+        self.ping(key, now);
+    }
+
+    /// Asks for a sign of life, and waits for it.
+    fn ping(&mut self, key: ConnKey, now: Tick) {
         let Some(conn) = self.table.get_mut(key) else { return };
         conn.link.has_progress = false;
         match self.core.outbox.send(&mut conn.link, Opcode::Ping, &[]) {
@@ -53,15 +58,15 @@ impl<H: Handler> Shard<H> {
     /// The ping should have been answered by now: nothing was heard since, or this would be a
     /// heartbeat's deadline again.
     fn pong_missed(&mut self, key: ConnKey, now: Tick) {
-        let timeout_ms = self.core.config.heartbeat_timeout_ms;
         let Some(conn) = self.table.get_mut(key) else { return };
         let link = &mut conn.link;
-        // The ping may still stand in its queue: a slow reader that takes something now and then is
-        // given the time to come to it. And who is not read can't be heard.
-        let is_slow_but_moving = link.egress.is_some() && std::mem::take(&mut link.has_progress);
+        // The ping may have stood in its queue until now, or not have been taken: a slow reader
+        // that takes something now and then is asked again. So is who is not read, and can't be
+        // heard; if it is dead, the ping finds out.
+        let is_slow_but_moving = std::mem::take(&mut link.has_progress);
         let is_unread = link.io.recv != Recv::Armed && link.egress.is_none();
         if is_slow_but_moving || is_unread {
-            return self.set_deadline(key, Deadline::Pong, now.before_ms(timeout_ms));
+            return self.ping(key, now);
         }
         self.heartbeat_lost(key);
     }

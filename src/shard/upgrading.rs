@@ -68,7 +68,7 @@ impl<H: Handler> Shard<H> {
             conn.stage = Stage::Upgrading { head: Some(head) };
         }
         if self.core.ingress_bytes > self.core.config.ingress_total_bytes_max {
-            self.refuse(key, Refusal::Unavailable { retry_after_s: RETRY_AFTER_S });
+            self.refuse_for_now(key);
         }
     }
 
@@ -104,6 +104,7 @@ impl<H: Handler> Shard<H> {
         self.move_on(key, Trigger::UpgradeAccepted);
         let Some(conn) = self.table.get_mut(key) else { return };
         conn.link.is_open = true;
+        self.core.open += 1;
         conn.stage = Stage::Open { protocol: Protocol::new(Role::Server) };
         let sent = self.core.outbox.send_raw(&mut conn.link, &self.scratch, &[], Tag::Control);
         assert!(sent.is_ok(), "nothing waits for a connection that opens");
@@ -114,6 +115,11 @@ impl<H: Handler> Shard<H> {
         let at = self.core.now.tick().before_ms(first);
         self.set_deadline(key, Deadline::Heartbeat, at);
         self.call(key, |handler, ctx| handler.on_open(ctx));
+    }
+
+    /// Answers that there is no room, or no longer.
+    pub(super) fn refuse_for_now(&mut self, key: ConnKey) {
+        self.refuse(key, Refusal::Unavailable { retry_after_s: RETRY_AFTER_S });
     }
 
     /// Answers with an HTTP error and ends the connection.

@@ -79,6 +79,7 @@ fn config() -> ShardConfig {
         publish_bytes_max: limits::MESSAGE_BYTES_MAX,
         subscriptions_max: 4,
         topics_max: 16,
+        home_topics_max: 16,
         policies: Policies::default(),
         heartbeat_interval_ms: HEARTBEAT_MS,
         heartbeat_timeout_ms: HEARTBEAT_MS,

@@ -241,6 +241,7 @@ fn shard_config() -> ShardConfig {
         publish_bytes_max: 64 * 1024,
         subscriptions_max: 16,
         topics_max: 1024,
+        home_topics_max: 1024,
         policies: Policies::default(),
         heartbeat_interval_ms: 25_000,
         heartbeat_timeout_ms: 10_000,
