@@ -74,8 +74,9 @@ pub const EGRESS_FRAME_OVERHEAD_BYTES: usize = 128;
 pub const EGRESS_CONTROL_RESERVE_BYTES: usize = 1024;
 /// Frames of one queued send.
 pub const QUEUED_SEND_FRAMES_MAX: usize = 64;
-/// Octets of one queued send, unless its first frame alone is longer.
-pub const QUEUED_SEND_BYTES_MAX: usize = 256 * 1024;
+/// Octets of one queued send, unless its first frame alone is longer. Small, because its end is the
+/// only sign that a slow reader takes something, and a heartbeat may wait for that sign.
+pub const QUEUED_SEND_BYTES_MAX: usize = 64 * 1024;
 /// From this size on a frame is sent from where it is instead of being copied into the arena.
 pub const ARENA_FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Octets of a control frame: header and payload (RFC 6455, section 5.5).

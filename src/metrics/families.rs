@@ -71,8 +71,10 @@ families! {
 
     MESSAGES_RECEIVED = counter("ringwire_messages_received_total", "Messages from peers.");
     MESSAGES_SENT = counter("ringwire_messages_sent_total", "Messages queued to peers.");
-    RECEIVED_BYTES = counter("ringwire_received_bytes_total", "Octets of the messages that came, without their frames.");
-    SENT_BYTES = counter("ringwire_sent_bytes_total", "Octets of the messages queued to peers; those of topics with their frames.");
+    RECEIVED_BYTES = counter("ringwire_received_bytes_total",
+        "Octets of the messages that came, without their frames.");
+    SENT_BYTES = counter("ringwire_sent_bytes_total",
+        "Octets of the messages queued to peers; those of topics with their frames.");
     PINGS_RECEIVED = counter("ringwire_pings_received_total", "Pings from peers.");
     PINGS_SENT = counter("ringwire_pings_sent_total", "Heartbeat pings sent.");
     PINGS_DROPPED = counter("ringwire_pings_dropped_total",
@@ -102,7 +104,7 @@ families! {
     READS_PAUSED = counter("ringwire_reads_paused_total",
         "Times that reading paused because a connection's egress was above its high mark.");
     FAST_SENDS = counter("ringwire_fast_sends_total",
-        "Sends tried at once, without waiting for room; see short sends for those not taken whole.");
+        "Sends tried at once, without waiting for room; short sends are those not taken whole.");
     SHORT_SENDS = counter("ringwire_short_sends_total",
         "Sends of which the kernel took only a part, or nothing.");
     QUEUED_SENDS = counter("ringwire_queued_sends_total",

@@ -3,6 +3,7 @@
 
 pub mod envelope;
 pub mod home;
+mod memberships;
 pub mod policy;
 pub mod registry;
 pub mod topic;

@@ -12,20 +12,20 @@
 //! - R4 after `Release` the topic's place is not reused before `Released`, so a delivery that was
 //!   under way can't reach another topic.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use slab::Slab;
 
 use super::NameIndex;
 use super::envelope::{Epoch, HomeTopic, LocalTopic, Position, Refusal, Token};
+use super::memberships::{JOINING, Memberships};
 use super::policy::SlowConsumer;
 use crate::base::{ConnKey, Slot};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX};
 
 /// A place in `members` whose connection has left while a batch was being walked.
 pub const TOMBSTONE: u32 = u32::MAX;
-const JOINING: u32 = u32::MAX;
 
 struct Topic {
     name: Box<str>,
@@ -82,24 +82,17 @@ pub enum Released {
     NeedsInterest,
 }
 
-/// Memberships of one connection beyond the first.
-type Rest = HashMap<u32, Vec<[u32; 2]>, foldhash::fast::RandomState>;
-
 /// See the module's header.
 pub struct Registry {
     topics: Slab<Topic>,
     by_name: NameIndex,
-    /// By slot: the first membership as `[topic + 1, place]`; integers, so that the zeroed memory
-    /// comes untouched.
-    first: Vec<[u32; 2]>,
-    rest: Rest,
     /// First come, first served: who was not finished goes to the end.
     dirty: VecDeque<u32>,
     /// Octets of all staged messages.
     staged_bytes: usize,
     leaving: Vec<u32>,
     topics_max: usize,
-    memberships: usize,
+    memberships: Memberships,
 }
 
 impl Registry {
@@ -108,13 +101,11 @@ impl Registry {
         Registry {
             topics: Slab::new(),
             by_name: NameIndex::default(),
-            first: vec![[0; 2]; slots as usize],
-            rest: Rest::default(),
             dirty: VecDeque::new(),
             staged_bytes: 0,
             leaving: Vec::new(),
             topics_max,
-            memberships: 0,
+            memberships: Memberships::new(slots),
         }
     }
 
@@ -125,19 +116,18 @@ impl Registry {
 
     /// How many memberships there are, those still joining included.
     pub fn memberships(&self) -> usize {
-        self.memberships
+        self.memberships.count()
     }
 
     /// How many topics one connection subscribes to.
     pub fn subscriptions_of(&self, slot: Slot) -> usize {
-        let first = usize::from(self.first[slot.index()][0] != 0);
-        first + self.rest.get(&slot.0).map_or(0, Vec::len)
+        self.memberships.of(slot)
     }
 
     /// True when the connection subscribes to the topic already, or is about to.
     pub fn is_subscribed(&mut self, slot: Slot, name: &str) -> bool {
         let index = self.by_name.get(name).copied();
-        index.is_some_and(|index| self.place_of(slot, index).is_some())
+        index.is_some_and(|index| self.memberships.place(slot, index).is_some())
     }
 
     /// The first `limit` topics by name that begin with `prefix`, and how many subscribe to each.
@@ -178,8 +168,8 @@ impl Registry {
             None if self.topics.len() >= self.topics_max => return Err(Refusal::TopicsExhausted),
             None => (self.insert(name, policy), true),
         };
-        if self.place_of(slot, index).is_none() {
-            self.add_membership(slot, index);
+        if self.memberships.place(slot, index).is_none() {
+            self.memberships.add(slot, index);
         }
         let topic = &mut self.topics[index as usize];
         topic.joining.push(joiner);
@@ -196,22 +186,16 @@ impl Registry {
     /// Ends one subscription. False when there was none.
     pub fn unsubscribe(&mut self, slot: Slot, name: &str) -> bool {
         let Some(&index) = self.by_name.get(name) else { return false };
-        let Some(place) = self.place_of(slot, index) else { return false };
-        self.remove_membership(slot, index);
+        let Some(place) = self.memberships.place(slot, index) else { return false };
+        self.memberships.remove(slot, index);
         self.leave(slot, index, place);
         true
     }
 
     /// Ends all subscriptions of a connection.
     pub fn unsubscribe_all(&mut self, slot: Slot) {
-        let [topic, place] = std::mem::take(&mut self.first[slot.index()]);
-        if topic != 0 {
-            self.memberships -= 1;
-            self.leave(slot, topic - 1, place);
-        }
-        for [topic, place] in self.rest.remove(&slot.0).unwrap_or_default() {
-            self.memberships -= 1;
-            self.leave(slot, topic - 1, place);
+        while let Some((topic, place)) = self.memberships.take_any(slot) {
+            self.leave(slot, topic, place);
         }
     }
 
@@ -234,7 +218,7 @@ impl Registry {
             Err(refusal) => {
                 let joiners = std::mem::take(&mut entry.joining);
                 for joiner in &joiners {
-                    self.remove_membership(joiner.conn.slot, topic.0);
+                    self.memberships.remove(joiner.conn.slot, topic.0);
                 }
                 self.forget(topic.0);
                 Err((refusal, joiners))
@@ -379,11 +363,11 @@ impl Registry {
     }
 
     fn join(&mut self, slot: Slot, index: u32) {
-        if self.place_of(slot, index) == Some(JOINING) {
+        if self.memberships.place(slot, index) == Some(JOINING) {
             let topic = &mut self.topics[index as usize];
             topic.members.push(slot.0);
             let place = topic.members.len() as u32 - 1;
-            self.set_place(slot.0, index, place);
+            self.memberships.set_place(slot.0, index, place);
         }
     }
 
@@ -451,7 +435,7 @@ impl Registry {
             } else {
                 topic.members.swap_remove(place as usize);
                 if let Some(&moved) = topic.members.get(place as usize) {
-                    self.set_place(moved, index, place);
+                    self.memberships.set_place(moved, index, place);
                 }
             }
         }
@@ -467,47 +451,7 @@ impl Registry {
         topic.members.retain(|member| *member != TOMBSTONE);
         for place in 0..self.topics[index as usize].members.len() {
             let member = self.topics[index as usize].members[place];
-            self.set_place(member, index, place as u32);
+            self.memberships.set_place(member, index, place as u32);
         }
-    }
-
-    fn add_membership(&mut self, slot: Slot, index: u32) {
-        self.memberships += 1;
-        let first = &mut self.first[slot.index()];
-        if first[0] == 0 {
-            *first = [index + 1, JOINING];
-        } else {
-            self.rest.entry(slot.0).or_default().push([index + 1, JOINING]);
-        }
-    }
-
-    fn remove_membership(&mut self, slot: Slot, index: u32) {
-        if self.first[slot.index()][0] == index + 1 {
-            self.first[slot.index()] = [0; 2];
-            self.memberships -= 1;
-        } else if let Some(rest) = self.rest.get_mut(&slot.0)
-            && let Some(at) = rest.iter().position(|entry| entry[0] == index + 1)
-        {
-            rest.swap_remove(at);
-            if rest.is_empty() {
-                self.rest.remove(&slot.0);
-            }
-            self.memberships -= 1;
-        }
-    }
-
-    fn membership(&mut self, slot: u32, index: u32) -> Option<&mut [u32; 2]> {
-        if self.first[slot as usize][0] == index + 1 {
-            return Some(&mut self.first[slot as usize]);
-        }
-        self.rest.get_mut(&slot)?.iter_mut().find(|entry| entry[0] == index + 1)
-    }
-
-    fn place_of(&mut self, slot: Slot, index: u32) -> Option<u32> {
-        self.membership(slot.0, index).map(|entry| entry[1])
-    }
-
-    fn set_place(&mut self, slot: u32, index: u32, place: u32) {
-        self.membership(slot, index).expect("R1: a member has an entry")[1] = place;
     }
 }

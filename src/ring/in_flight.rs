@@ -16,9 +16,7 @@ use super::user_data::UserData;
 use crate::base::ConnKey;
 use crate::limits::{PIECES_PER_SEND_MAX, QUEUED_SENDS_SPARE_MAX};
 
-/// Without MSG_WAITALL: what a slow reader takes is reported as it takes it, which is how its shard
-/// knows that it is alive.
-const FLAGS: i32 = libc::MSG_NOSIGNAL;
+const FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 
 /// See the module's header.
 #[derive(Default)]

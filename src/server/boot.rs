@@ -125,11 +125,12 @@ where
         let unknown = || std::io::Error::other("it ended before it had started");
         return Err(kernel("starting the control plane")(ended.err().unwrap_or_else(unknown)));
     }
+    // Listeners are bound: who connects from now on is served, if only a moment later.
+    state.advance(Stage::Ready);
     let plan = Plan::of(&config);
     let (supervisor_drain, gone) = (drain.clone(), shards_gone.clone());
     let supervisor = move || {
         crew.tell_rings(&rings);
-        state.advance(Stage::Ready);
         supervise(crew, control, &supervisor_drain, &gone)
     };
     let thread = Builder::new().name("ringwire".into()).spawn(supervisor).map_err(|error| {
