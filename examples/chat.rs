@@ -33,7 +33,7 @@ impl Handler for Chat {
         if ctx.subscribe(&room, &[]).is_err() {
             return ctx.close(ringwire::CloseCode::TRY_AGAIN_LATER, "too many rooms");
         }
-        let name = format!("{:08x}", ctx.id().to_bits() as u32);
+        let name = format!("{:x}", ctx.id().to_bits());
         self.say(ctx, &format!("* {name} has come"));
     }
 
@@ -41,7 +41,7 @@ impl Handler for Chat {
         let Some(text) = message.text() else {
             return ctx.close(ringwire::CloseCode::UNSUPPORTED, "text only");
         };
-        let name = format!("{:08x}", ctx.id().to_bits() as u32);
+        let name = format!("{:x}", ctx.id().to_bits());
         self.say(ctx, &format!("{name}: {text}"));
     }
 }

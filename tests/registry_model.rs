@@ -117,6 +117,14 @@ impl World {
             && let Some(local) = self.registry.next_dirty()
         {
             let topic = self.topic_of(local);
+            let (position, joiners) = self.registry.admit(local);
+            for joiner in joiners {
+                let slot = joiner.conn.slot.0;
+                let last = self.wants.get_mut(&(slot, topic)).expect("a joiner wants it");
+                assert!(last.is_none_or(|last| last == position.offset));
+                *last = Some(position.offset);
+            }
+            self.registry.begin(local);
             let (batch, ahead) = self.registry.batch(local);
             let offsets: Vec<u64> =
                 batch.iter().map(|f| u64::from_be_bytes(f[..].try_into().unwrap())).collect();
@@ -134,13 +142,7 @@ impl World {
             if walked < ahead.len() {
                 self.registry.pass(local, walked);
             } else {
-                let (position, joiners) = self.registry.finish(local);
-                for joiner in joiners {
-                    let slot = joiner.conn.slot.0;
-                    let last = self.wants.get_mut(&(slot, topic)).expect("a joiner wants it");
-                    assert!(last.is_none_or(|last| last == position.offset));
-                    *last = Some(position.offset);
-                }
+                self.registry.finish(local);
             }
             budget -= walked.clamp(1, budget);
         }

@@ -151,3 +151,19 @@ fn a_full_server_refuses_newcomers_and_serves_the_others() {
     drop(clients);
     server.stop();
 }
+
+/// Who subscribes and publishes in one breath, without waiting for an answer, hears itself.
+#[test]
+fn a_subscriber_that_does_not_wait_hears_its_own_message() {
+    let server = Server::serve(&["--shards", "3"]);
+    for round in 0..20 {
+        let topic = format!("breath:{round}");
+        let mut client = JsonClient::open(server.ws);
+        client.send(&serde_json::json!({"type": "subscribe", "id": 1, "topic": topic}));
+        client.send(&serde_json::json!({"type": "publish", "id": 2, "topic": topic, "data": 7}));
+        let subscribed = client.next_of("subscribed");
+        let message = client.next_of("message");
+        assert_eq!(subscribed["offset"], 0, "{subscribed}");
+        assert_eq!(message["offset"], 1, "{message}");
+    }
+}

@@ -7,7 +7,7 @@
 //! - R1 a member's entry in its subscription list names its place in `members`, and back;
 //! - R2 while a batch is being walked no member changes its place (a leaver becomes a tombstone)
 //!   and nobody joins, so each member gets the whole batch once;
-//! - R3 a joiner is answered with the offset of the last batch that it did not get: the next
+//! - R3 a joiner is let in between two batches and told the offset of the last one: the next
 //!   message it gets has the next offset;
 //! - R4 after `Release` the topic's place is not reused before `Released`, so a delivery that was
 //!   under way can't reach another topic.
@@ -286,22 +286,45 @@ impl Registry {
     }
 
     /// The next topic with something to fan out. `None` when all is done.
-    pub fn next_dirty(&mut self) -> Option<LocalTopic> {
-        let index = *self.dirty.front()?;
-        let topic = &mut self.topics[index as usize];
-        if topic.batch.is_empty() {
-            let mut octets = 0;
-            let fits = topic.staged.iter().take(BATCH_MESSAGES_MAX).take_while(|frame| {
-                let is_first = octets == 0;
-                octets += frame.len();
-                is_first || octets <= BATCH_BYTES_MAX
-            });
-            let messages = fits.count();
-            topic.batch.extend(topic.staged.drain(..messages));
-            topic.batched += messages as u64;
-            self.staged_bytes -= topic.batch.iter().map(Bytes::len).sum::<usize>();
+    pub fn next_dirty(&self) -> Option<LocalTopic> {
+        self.dirty.front().map(|index| LocalTopic(*index))
+    }
+
+    /// Between two batches: lets the joiners of the topic in, who are given back with the position
+    /// to tell them. They get whatever is staged, so who subscribes and publishes in one breath
+    /// hears itself.
+    pub fn admit(&mut self, topic: LocalTopic) -> (Position, Vec<Joiner>) {
+        let entry = &mut self.topics[topic.0 as usize];
+        let State::Live { epoch, .. } = entry.state else {
+            panic!("only a live topic is dirty");
+        };
+        let position = Position { epoch, offset: entry.batched };
+        if !entry.batch.is_empty() {
+            return (position, Vec::new());
         }
-        Some(LocalTopic(index))
+        let joiners = std::mem::take(&mut entry.joining);
+        for joiner in &joiners {
+            self.join(joiner.conn.slot, topic.0);
+        }
+        (position, joiners)
+    }
+
+    /// Makes the next batch of what is staged, unless one is being walked.
+    pub fn begin(&mut self, topic: LocalTopic) {
+        let topic = &mut self.topics[topic.0 as usize];
+        if !topic.batch.is_empty() {
+            return;
+        }
+        let mut octets = 0;
+        let fits = topic.staged.iter().take(BATCH_MESSAGES_MAX).take_while(|frame| {
+            let is_first = octets == 0;
+            octets += frame.len();
+            is_first || octets <= BATCH_BYTES_MAX
+        });
+        let messages = fits.count();
+        topic.batch.extend(topic.staged.drain(..messages));
+        topic.batched += messages as u64;
+        self.staged_bytes -= topic.batch.iter().map(Bytes::len).sum::<usize>();
     }
 
     /// The batch of the topic that `next_dirty` gave, and the members who do not have it yet,
@@ -316,28 +339,16 @@ impl Registry {
         self.topics[topic.0 as usize].cursor += places as u32;
     }
 
-    /// Every member has the batch: takes it away and lets the joiners in, who are given back with
-    /// the position to tell them.
-    pub fn finish(&mut self, topic: LocalTopic) -> (Position, Vec<Joiner>) {
-        let index = topic.0;
-        self.compact(index);
-        let entry = &mut self.topics[index as usize];
-        let joiners = std::mem::take(&mut entry.joining);
+    /// Every member has the batch: takes it away.
+    pub fn finish(&mut self, topic: LocalTopic) {
+        self.compact(topic.0);
+        let entry = &mut self.topics[topic.0 as usize];
         entry.batch.clear();
         entry.cursor = 0;
-        let has_more = !entry.staged.is_empty();
-        let State::Live { epoch, .. } = entry.state else {
-            panic!("only a live topic is dirty");
-        };
-        let position = Position { epoch, offset: entry.batched };
-        if !has_more {
+        if entry.staged.is_empty() && entry.joining.is_empty() {
             entry.is_dirty = false;
-            assert_eq!(self.dirty.pop_front(), Some(index));
+            assert_eq!(self.dirty.pop_front(), Some(topic.0));
         }
-        for joiner in &joiners {
-            self.join(joiner.conn.slot, index);
-        }
-        (position, joiners)
     }
 
     /// Puts the topic that `next_dirty` gave behind the others.

@@ -23,6 +23,8 @@ impl<H: Handler> Shard<H> {
         while budget > 0
             && let Some(topic) = self.core.registry.next_dirty()
         {
+            self.admit(topic);
+            self.core.registry.begin(topic);
             let cost = self.walk(topic, budget);
             budget -= cost.clamp(1, budget);
         }
@@ -36,7 +38,7 @@ impl<H: Handler> Shard<H> {
         let policy = core.registry.policy(topic);
         let (batch, ahead) = core.registry.batch(topic);
         if batch.is_empty() {
-            self.finish(topic);
+            core.registry.finish(topic);
             return 0;
         }
         let (messages, places) =
@@ -66,7 +68,7 @@ impl<H: Handler> Shard<H> {
         if places < core.registry.batch(topic).1.len() {
             core.registry.pass(topic, places);
         } else {
-            self.finish(topic);
+            core.registry.finish(topic);
         }
         for key in too_slow {
             self.core.counters.add(Metric::DroppedByClose, messages);
@@ -75,9 +77,10 @@ impl<H: Handler> Shard<H> {
         places * messages as usize
     }
 
-    /// Everybody has the batch: lets the joiners in and tells them where they stand.
-    fn finish(&mut self, topic: LocalTopic) {
-        let (position, joiners) = self.core.registry.finish(topic);
+    /// Lets the joiners of a topic in, where no batch is being walked, and tells them where they
+    /// stand.
+    fn admit(&mut self, topic: LocalTopic) {
+        let (position, joiners) = self.core.registry.admit(topic);
         if joiners.is_empty() {
             return;
         }
