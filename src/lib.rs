@@ -32,6 +32,8 @@
 #[doc(hidden)]
 pub mod base;
 #[doc(hidden)]
+pub mod bench;
+#[doc(hidden)]
 pub mod cli;
 #[doc(hidden)]
 pub mod conn;
