@@ -1,6 +1,6 @@
 //! Frames: decoding a receive buffer, encoding a header.
 //!
-//! A buffer is unmasked in place, so each measured pass is over a copy; `copy` says what that is.
+//! A buffer is unmasked in place, so each pass is over a fresh copy. Making it is not measured.
 
 use std::hint::black_box;
 

@@ -163,7 +163,13 @@ impl<H: Handler> Machine<H> {
         self.turn_seen_by(ms, |_, _, _| {})
     }
 
-    /// The same, showing what is sent: from which file, and the octets.
+    /// The same, naming the files that something is sent to.
+    #[inline]
+    pub(crate) fn turn_naming(&mut self, ms: u64, files: &mut Vec<usize>) -> Turn {
+        self.turn_seen_by(ms, |file, _, _| files.push(file.0 as usize))
+    }
+
+    /// The same, showing what is sent: to which file, and the octets.
     pub(crate) fn turn_with(&mut self, ms: u64, mut see: impl FnMut(usize, &[u8])) -> Turn {
         self.turn_seen_by(ms, |file, first, staging| {
             see(file.0 as usize, &staging.pieces(first).collect::<Vec<_>>().concat());
