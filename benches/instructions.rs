@@ -1,16 +1,17 @@
 //! How many instructions the hot path takes, counted by callgrind, held against a baseline.
 //!
 //! ```text
-//! cargo bench --bench instructions                         counts and compares; exit 1 when it grew
-//! cargo bench --bench instructions -- --bless              writes `benches/instructions.json`
-//! cargo bench --bench instructions -- --profile CASE       where the instructions of one case go
+//! cargo bench --bench instructions                     counts and compares; exit 1 when it grew
+//! cargo bench --bench instructions -- --bless          writes `benches/instructions.json`
+//! cargo bench --bench instructions -- --profile CASE   where the instructions of one case go
 //! ```
 //!
 //! Needs valgrind and installs nothing. Each case is this binary run once more under
-//! `valgrind --tool=callgrind`, which counts what [`callgrind::counted_by_callgrind`] calls and nothing else: no
-//! warm-up, no set-up. The counts do not depend on what the machine does beside it; they do depend
-//! on compiler, C library and valgrind, so the baseline says which it was made with. Run any other
-//! way (`cargo test`) it plays every case once, without valgrind, so that none can rot.
+//! `valgrind --tool=callgrind`, which counts what [`callgrind::counted_by_callgrind`] calls and
+//! nothing else: no warm-up, no set-up. The counts do not depend on what the machine does beside
+//! it; they do depend on compiler, C library and valgrind, so the baseline says which it was made
+//! with. Run any other way (`cargo test`) it plays every case once, without valgrind, so that none
+//! can rot.
 //!
 //! Not `gungraun` (once `iai-callgrind`): it needs a runner binary of exactly its own version to be
 //! installed beside it, and this is all that was wanted of it.

@@ -1,8 +1,8 @@
 //! The committed counts, what they were made with, and the comparison with what is counted now.
 //!
 //! Made with other tools, the same code has other counts: then the tolerance is wider. On another
-//! architecture, or where valgrind shows a CPU with other vector instructions, libraries choose code
-//! that the baseline knows nothing of: then nothing is compared, and the verdict says so.
+//! architecture, or where valgrind shows a CPU with other vector instructions, libraries choose
+//! code that the baseline knows nothing of: then nothing is compared, and the verdict says so.
 
 use std::fmt::Write as _;
 use std::path::Path;
