@@ -200,3 +200,28 @@ pub const CLIENT_TIMEOUT_MS: u64 = 10_000;
 pub const CLIENT_CLOSE_TIMEOUT_MS: u64 = 2_000;
 
 const _: () = assert!(CLIENT_READ_BYTES >= HEAD_BYTES_MAX);
+
+/// Entries of a load generator's submission queue.
+pub const BENCH_SQ_ENTRIES: u32 = 1024;
+/// Entries of its completion queue.
+pub const BENCH_CQ_ENTRIES: u32 = 4096;
+/// Buffers of its receive pool. The pool is small enough to stay in a core's own cache.
+pub const BENCH_RECV_BUFFERS: u16 = 128;
+/// Octets of one of them.
+pub const BENCH_RECV_BUFFER_BYTES: u32 = 8192;
+/// Octets of the arena for what one turn sends.
+pub const BENCH_ARENA_BYTES: usize = 4 << 20;
+/// Octets that may wait for one connection of it.
+pub const BENCH_EGRESS_BYTES_MAX: usize = 16 << 20;
+/// Octets that may wait for all connections of one ring of it.
+pub const BENCH_EGRESS_TOTAL_BYTES_MAX: usize = 1 << 30;
+/// Connections that it opens at a time, all rings together.
+pub const BENCH_OPENING_MAX: u32 = 1024;
+/// How long a connect, an upgrade or a subscription may take.
+pub const BENCH_OPENING_TIMEOUT_MS: u64 = 30_000;
+/// How long messages may still arrive when nothing more is sent.
+pub const BENCH_DRAIN_TIMEOUT_MS: u64 = 10_000;
+/// How long opening may go on without any progress.
+pub const BENCH_STALL_TIMEOUT_MS: u64 = 60_000;
+/// Numbers that a fan-out checks: subscribers times publishers.
+pub const BENCH_STREAMS_MAX: u64 = 1 << 28;

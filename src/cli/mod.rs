@@ -5,6 +5,8 @@
 
 use clap::{Parser, Subcommand};
 
+pub mod bench;
+mod bench_plan;
 pub mod client;
 #[cfg(test)]
 mod document;
@@ -56,6 +58,8 @@ pub enum Command {
     Publish(publish::PublishArgs),
     /// Print what is published to topics, one line of JSON for each message
     Subscribe(subscribe::SubscribeArgs),
+    /// Load a server, check every message, and report
+    Bench(bench::BenchArgs),
 }
 
 /// Why the command failed.
@@ -117,6 +121,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Echo(args) => echo::run(&args),
         Command::Publish(args) => publish::run(&args, &mut input, &mut output),
         Command::Subscribe(args) => subscribe::run(&args, &mut output, &mut notes),
+        Command::Bench(args) => bench::run(&args, &mut output, &mut notes),
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Completion<'a> {
     AcceptFailed { listener: ListenerId, fault: AcceptFault },
     /// Accepting has stopped (cancelled, or after `AcceptFault::TableFull`): arm it again at will.
     AcceptStopped { listener: ListenerId },
+    /// A connect is over.
+    Connected { conn: ConnKey, result: Result<(), KernelFault> },
     /// Bytes arrived. The receive is still armed.
     Received { conn: ConnKey, bytes: &'a mut [u8] },
     /// The armed receive is over and has to be armed again to hear more.

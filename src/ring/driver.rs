@@ -24,11 +24,12 @@ use io_uring::{cqueue, opcode, squeue};
 use super::accept::Accepts;
 use super::buf_ring::{self, BufRing};
 use super::completion::{Completion, KernelFault, RecvEnd};
+use super::dial::{DialConfig, Dialer};
 use super::doorbell::{self, ControlBell};
 use super::fast_send::FastSends;
 use super::files::Files;
 use super::in_flight::InFlight;
-use super::op::{FileSlot, Op, OpQueue};
+use super::op::{FileSlot, Op, OpQueue, SourceId, TargetId};
 use super::queues::{Cqe, Queues};
 use super::socket::Listener;
 use super::staging::{SegmentId, Staging};
@@ -58,6 +59,8 @@ pub struct DriverConfig {
     pub listeners: Vec<Listener>,
     /// Wakes the control plane, if there is one.
     pub control: Option<Arc<ControlBell>>,
+    /// Where to connect to, in the client role.
+    pub dial: DialConfig,
 }
 
 /// See the module's header.
@@ -68,6 +71,7 @@ pub struct Driver {
     files: Files,
     peers: Vec<RawFd>,
     control: Option<Arc<ControlBell>>,
+    dialer: Dialer,
     not_send: PhantomData<*mut ()>,
 }
 
@@ -102,6 +106,7 @@ impl Driver {
             files: Files::default(),
             peers: Vec::new(),
             control: config.control,
+            dialer: Dialer::new(config.dial),
             not_send: PhantomData,
         })
     }
@@ -163,6 +168,7 @@ impl Driver {
         match op {
             Op::ArmAccept { listener } => self.memory.accepts.arm(listener, &mut self.queues),
             Op::CancelAccept { listener } => self.memory.accepts.cancel(listener, &mut self.queues),
+            Op::Connect { conn, file, target, source } => self.connect(conn, file, target, source),
             Op::ArmRecv { conn, file } => self.arm_recv(conn, file),
             Op::CancelRecv { conn } => self.cancel_recv(conn),
             Op::Send { conn, file, first } => self.send(conn, file, first, staging),
@@ -186,6 +192,25 @@ impl Driver {
             }
             Op::WakeControl => self.wake_control(),
         }
+    }
+
+    fn connect(
+        &mut self,
+        conn: ConnKey,
+        file: FileSlot,
+        target: TargetId,
+        source: Option<SourceId>,
+    ) -> io::Result<()> {
+        if let Err(error) = self.dialer.open(&self.queues.ring, file, target, source) {
+            // The one completion that no kernel gives: to the caller it is like any other.
+            let result = -error.raw_os_error().unwrap_or(libc::EIO);
+            let data = UserData::Connect(conn);
+            self.queues.staged.push(Cqe { data, result, flags: 0 });
+            return Ok(());
+        }
+        let entry = self.dialer.connect(conn, file, target);
+        // SAFETY: the address lives in the dialer, which never changes, until the ring is gone.
+        unsafe { self.queues.push(&entry) }
     }
 
     fn arm_recv(&mut self, conn: ConnKey, file: FileSlot) -> io::Result<()> {
@@ -268,6 +293,10 @@ impl Driver {
             UserData::Close(conn) => {
                 stats.closes_failed += u64::from(cqe.result < 0);
                 f(Completion::Closed { conn });
+            }
+            UserData::Connect(conn) => {
+                let result = if cqe.result < 0 { Err(KernelFault(-cqe.result)) } else { Ok(()) };
+                f(Completion::Connected { conn, result });
             }
             UserData::CloseUnused => stats.closes_failed += u64::from(cqe.result < 0),
             UserData::Shutdown(file) => self.files.shut(file),

@@ -6,6 +6,7 @@
 mod accept;
 mod buf_ring;
 pub mod completion;
+mod dial;
 pub mod doorbell;
 pub mod driver;
 mod fast_send;
@@ -21,9 +22,10 @@ mod syscall;
 pub mod user_data;
 
 pub use completion::{AcceptFault, Completion, KernelFault, PeerAddr, RecvEnd};
+pub use dial::DialConfig;
 pub use doorbell::{ControlBell, Doorbell};
 pub use driver::{Driver, DriverConfig, Wait};
-pub use op::{FileSlot, ListenerId, Op, OpQueue, ShutdownHow};
+pub use op::{FileSlot, ListenerId, Op, OpQueue, ShutdownHow, SourceId, TargetId};
 pub use socket::{ListenAddr, ListenOptions, Listener};
 pub use staging::{Piece, SegmentId, Staging};
 pub use stats::DriverStats;

@@ -19,6 +19,14 @@ pub struct FileSlot(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(pub u16);
 
+/// Index of an address to connect to in the driver's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TargetId(pub u16);
+
+/// Index of an address to connect from in the driver's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceId(pub u16);
+
 /// Which half of a connection to shut down, as in shutdown(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownHow {
@@ -35,6 +43,9 @@ pub enum Op {
     ArmAccept { listener: ListenerId },
     /// Stop accepting; `AcceptStopped` follows.
     CancelAccept { listener: ListenerId },
+    /// Connect a new socket in a slot of the table that is free; `Connected` follows. A failed one
+    /// has to be closed too.
+    Connect { conn: ConnKey, file: FileSlot, target: TargetId, source: Option<SourceId> },
     /// Receive into provided buffers until `RecvEnded`.
     ArmRecv { conn: ConnKey, file: FileSlot },
     /// End an armed receive early; its `RecvEnded` follows.

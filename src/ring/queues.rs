@@ -183,7 +183,8 @@ impl Queues {
                 | UserData::Close(_)
                 | UserData::CloseUnused
                 | UserData::Wake(_)
-                | UserData::WakeControl => {
+                | UserData::WakeControl
+                | UserData::Connect(_) => {
                     self.staged.push(Cqe { data, result: cqe.result(), flags: cqe.flags() });
                 }
             }

@@ -30,6 +30,8 @@ pub enum UserData {
     Woken,
     /// A wake-up of the control plane.
     WakeControl,
+    /// A connect.
+    Connect(ConnKey),
 }
 
 const SLOT_BITS: u32 = 22;
@@ -52,6 +54,7 @@ impl UserData {
             UserData::Wake(shard) => word(10, u32::from(shard.0), 0),
             UserData::Woken => word(11, 0, 0),
             UserData::WakeControl => word(12, 0, 0),
+            UserData::Connect(key) => conn(13, key),
         }
     }
 
@@ -74,6 +77,7 @@ impl UserData {
             10 => UserData::Wake(ShardId(slot as u16)),
             11 => UserData::Woken,
             12 => UserData::WakeControl,
+            13 => UserData::Connect(key),
             _ => return None,
         })
     }
@@ -105,6 +109,7 @@ mod tests {
             UserData::Wake(ShardId(1023)),
             UserData::Woken,
             UserData::WakeControl,
+            UserData::Connect(key),
         ];
         let words: std::collections::HashSet<u64> = all.iter().map(|d| d.encode()).collect();
         assert_eq!(words.len(), all.len());

@@ -28,7 +28,7 @@ use crate::limits::{ACCEPTS_IN_FLIGHT, CQ_ENTRIES, SQ_ENTRIES};
 use crate::metrics::Board;
 use crate::ring::probe::{Features, Needs, diagnose, gather};
 use crate::ring::{
-    ControlBell, Doorbell, Driver, DriverConfig, ListenAddr, ListenOptions, Listener,
+    ControlBell, DialConfig, Doorbell, Driver, DriverConfig, ListenAddr, ListenOptions, Listener,
 };
 use crate::shard::mailbox::{Mailbox, lane_capacity, mesh};
 use crate::shard::{Admission, Shard, ShardConfig};
@@ -212,6 +212,7 @@ fn seats(
                 accepts_in_flight: ACCEPTS_IN_FLIGHT,
                 listeners,
                 control: Some(Arc::clone(bell)),
+                dial: DialConfig::default(),
             },
             config: Arc::clone(&shard_config),
             admission: Arc::clone(&admission),

@@ -121,6 +121,7 @@ impl<H: Handler> Shard<H> {
             Completion::Accepted { .. }
             | Completion::AcceptFailed { .. }
             | Completion::AcceptStopped { .. }
+            | Completion::Connected { .. }
             | Completion::Received { .. }
             | Completion::RecvEnded { .. }
             | Completion::QueuedSent { .. }
@@ -132,6 +133,7 @@ impl<H: Handler> Shard<H> {
             Completion::Accepted { listener: _, file, peer } => self.accepted(file, peer),
             Completion::AcceptFailed { listener: _, fault } => self.accept_failed(fault),
             Completion::AcceptStopped { listener } => self.core.deaf.push(listener),
+            Completion::Connected { .. } => unreachable!("bug: a shard connects to nobody"),
             Completion::Received { conn, bytes } => self.received(conn, bytes),
             Completion::RecvEnded { conn, why } => self.recv_ended(conn, why),
             Completion::QueuedSent { conn, result } => self.queued_sent(conn, result),

@@ -256,6 +256,7 @@ impl<H: Handler> World<H> {
                 self.seats[shard].accepts = false;
                 self.seats[shard].facts.push_back(Fact::AcceptStopped(listener));
             }
+            Op::Connect { .. } => unreachable!("a shard connects to nobody"),
             Op::ArmRecv { conn, file } => self.clients[file.0 as usize].arm(conn),
             Op::CancelRecv { conn } => {
                 let client = self.clients.iter_mut().find(|c| c.is(shard, conn));

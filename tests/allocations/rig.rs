@@ -161,6 +161,7 @@ impl Machine {
                 }
                 Op::ArmAccept { .. } => {}
                 other @ (Op::CancelAccept { .. }
+                | Op::Connect { .. }
                 | Op::CancelRecv { .. }
                 | Op::SendQueued { .. }
                 | Op::Shutdown { .. }
@@ -202,6 +203,7 @@ impl Ring {
             accepts_in_flight: limits::ACCEPTS_IN_FLIGHT,
             listeners: vec![listener],
             control: None,
+            dial: Default::default(),
         });
         let driver = driver.expect("a kernel with io_uring");
         Ring { machine: Machine::bare(), driver, addr, start: Instant::now() }

@@ -226,6 +226,7 @@ fn driver_config(listener: Listener, bell: Arc<ControlBell>) -> DriverConfig {
         accepts_in_flight: 4,
         listeners: vec![listener],
         control: Some(bell),
+        dial: Default::default(),
     }
 }
 

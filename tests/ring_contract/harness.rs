@@ -20,6 +20,7 @@ pub(crate) enum Fact {
     Accepted { listener: ListenerId, file: FileSlot, peer: PeerAddr },
     AcceptFailed { listener: ListenerId, fault: AcceptFault },
     AcceptStopped { listener: ListenerId },
+    Connected { conn: ConnKey, result: Result<(), KernelFault> },
     Received { conn: ConnKey, bytes: Vec<u8> },
     RecvEnded { conn: ConnKey, why: RecvEnd },
     SentShort { conn: ConnKey, sent: u32 },
@@ -38,6 +39,7 @@ impl From<Completion<'_>> for Fact {
             }
             Completion::AcceptFailed { listener, fault } => Fact::AcceptFailed { listener, fault },
             Completion::AcceptStopped { listener } => Fact::AcceptStopped { listener },
+            Completion::Connected { conn, result } => Fact::Connected { conn, result },
             Completion::Received { conn, bytes } => Fact::Received { conn, bytes: bytes.to_vec() },
             Completion::RecvEnded { conn, why } => Fact::RecvEnded { conn, why },
             Completion::SentShort { conn, sent } => Fact::SentShort { conn, sent },
@@ -70,6 +72,7 @@ pub(crate) fn config() -> DriverConfig {
         accepts_in_flight: 4,
         listeners: vec![listen("127.0.0.1:0")],
         control: None,
+        dial: Default::default(),
     }
 }
 

@@ -32,11 +32,13 @@ pub enum FaultCause {
     ClosedEarly,
     /// Something did not happen within its time.
     TimedOut,
+    /// More was to be sent than the server took, beyond what the generator keeps waiting.
+    Overrun,
 }
 
 impl FaultCause {
     /// Every cause, in the order of reports.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Lost,
         Self::Duplicated,
         Self::Reordered,
@@ -47,6 +49,7 @@ impl FaultCause {
         Self::UpgradeRefused,
         Self::ClosedEarly,
         Self::TimedOut,
+        Self::Overrun,
     ];
 
     /// The name in JSON.
@@ -62,6 +65,7 @@ impl FaultCause {
             Self::UpgradeRefused => "upgrade_refused",
             Self::ClosedEarly => "closed_early",
             Self::TimedOut => "timed_out",
+            Self::Overrun => "overrun",
         }
     }
 
@@ -78,6 +82,7 @@ impl FaultCause {
             Self::UpgradeRefused => "the handshake was not answered with 101",
             Self::ClosedEarly => "the server ended an established connection",
             Self::TimedOut => "did not happen within its time",
+            Self::Overrun => "not sent: too much was waiting already",
         }
     }
 }
@@ -114,6 +119,12 @@ impl FaultLog {
         let at = cause as usize;
         self.counts[at] += count;
         self.examples[at].get_or_insert_with(|| cut(example()));
+    }
+
+    /// One fault of a cause has turned out to be none.
+    pub fn take_back(&mut self, cause: FaultCause) {
+        let count = &mut self.counts[cause as usize];
+        *count = count.checked_sub(1).expect("bug: it was never counted");
     }
 
     /// Adds what another ring has seen; examples of this one stay.

@@ -147,6 +147,8 @@ pub struct Settings {
     /// Messages per second over all connections, sent on a schedule; `None`: as fast as answers
     /// come.
     pub rate_per_second: Option<f64>,
+    /// Seconds between the moments at which all senders sent one message each.
+    pub together_every_seconds: Option<f64>,
     /// True when messages were text frames, false when binary.
     pub text: Option<bool>,
     /// Publishers of all topics together.

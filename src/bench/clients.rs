@@ -1,0 +1,539 @@
+//! The connections of one ring in the client role: connecting, upgrading, subscribing, messages in
+//! and out, ending.
+//!
+//! Pure, like a shard: completions and the time in, orders out. What a connection is for is the
+//! [`Scenario`]'s business. Invariants: O1-O3 of `ring::op`; C1 a slot is connected again only
+//! after its `Closed`; C2 everything that did not go as it should is counted as a fault once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::dialect::{Said, shorten};
+use super::io::Io;
+use super::plan::Plan;
+use super::published::Published;
+use super::report::FaultCause;
+use crate::base::{ConnKey, Generation, Slot, Tick};
+use crate::conn::{Link, Recv, Send, Teardown};
+use crate::limits::{BENCH_OPENING_TIMEOUT_MS, HEAD_BYTES_MAX};
+use crate::ring::{
+    Completion, FileSlot, KernelFault, Op, OpQueue, PeerAddr, RecvEnd, SourceId, Staging, TargetId,
+};
+use crate::ws::accept_key::UpgradeKey;
+use crate::ws::client::{Response, parse_response, write_request};
+use crate::ws::message::{Event, Message};
+use crate::ws::opcode::Opcode;
+use crate::ws::protocol::{Protocol, Role};
+
+/// What connections are opened for.
+pub(super) trait Scenario {
+    /// Sends what is due. Gives the moment at which the next message will be.
+    fn turn(&mut self, clients: &mut Clients) -> Option<u64>;
+    /// A connection is ready. True when it is to be closed again at once.
+    fn opened(&mut self, io: &mut Io, slot: Slot) -> bool;
+    /// A message came.
+    fn message(&mut self, io: &mut Io, link: &mut Link, message: Message<'_>);
+    /// A connection that was ready is no more.
+    fn gone(&mut self, io: &mut Io, slot: Slot);
+    /// Messages that have still to come, when nothing new is sent.
+    fn outstanding(&self, published: &Published) -> u64;
+}
+
+/// One connection.
+struct Client {
+    link: Link,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Not begun, or over and to be begun again.
+    Idle,
+    Connecting {
+        began_ns: u64,
+    },
+    Upgrading(Box<Opening>),
+    /// The answer to the subscription is awaited.
+    Subscribing(Protocol),
+    Open(Protocol),
+    /// Our close frame is out.
+    Closing,
+    /// What the kernel still holds is awaited.
+    Ended,
+}
+
+struct Opening {
+    key: UpgradeKey,
+    began_ns: u64,
+    /// What has come of the response.
+    head: Vec<u8>,
+}
+
+/// See the module's header.
+pub(super) struct Clients {
+    pub(super) io: Io,
+    plan: Arc<Plan>,
+    /// The number of the first connection among those of all rings.
+    first: u32,
+    table: Vec<Client>,
+    /// Receives to be armed again.
+    unarmed: Vec<Slot>,
+    /// Who has to have come further by when, in order.
+    deadlines: VecDeque<(u64, ConnKey)>,
+    /// Connections between their beginning and their being ready.
+    opening: u32,
+    generation: u32,
+    is_settled: bool,
+}
+
+impl Clients {
+    /// `count` connections, the first of which is number `first` of the run.
+    pub(super) fn new(io: Io, plan: Arc<Plan>, first: u32, count: u32) -> Self {
+        let nobody = |slot| Client { link: link(slot, 0), stage: Stage::Idle };
+        Clients {
+            io,
+            plan,
+            first,
+            table: (0..count).map(nobody).collect(),
+            unarmed: Vec::new(),
+            deadlines: VecDeque::new(),
+            opening: 0,
+            generation: 0,
+            is_settled: true,
+        }
+    }
+
+    /// How many there are at most.
+    pub(super) fn count(&self) -> u32 {
+        self.table.len() as u32
+    }
+
+    /// Connections that are being opened.
+    pub(super) fn opening(&self) -> u32 {
+        self.opening
+    }
+
+    /// True when the slot can be connected.
+    pub(super) fn is_idle(&self, slot: Slot) -> bool {
+        matches!(self.table[slot.index()].stage, Stage::Idle)
+    }
+
+    /// True when messages can be sent.
+    pub(super) fn is_open(&self, slot: Slot) -> bool {
+        matches!(self.table[slot.index()].stage, Stage::Open(_))
+    }
+
+    /// What the outbox knows of a connection, and the means to send to it.
+    pub(super) fn link(&mut self, slot: Slot) -> (&mut Io, &mut Link) {
+        (&mut self.io, &mut self.table[slot.index()].link)
+    }
+
+    /// The ring has come back.
+    pub(super) fn begin(&mut self, now_ns: u64) {
+        self.io.now_ns = now_ns;
+        self.is_settled = false;
+    }
+
+    /// Before anything is sent: what was staged for the last turn is over.
+    pub(super) fn settle(&mut self) {
+        if !self.is_settled {
+            self.is_settled = true;
+            self.io.outbox.begin_turn();
+        }
+    }
+
+    /// The orders of the turn, and the memory that they refer to.
+    pub(super) fn orders(&mut self) -> (&mut OpQueue, &Staging) {
+        for slot in std::mem::take(&mut self.unarmed) {
+            self.arm(slot);
+        }
+        self.io.orders()
+    }
+
+    /// Begins to connect.
+    pub(super) fn connect(&mut self, slot: Slot) {
+        self.generation += 1;
+        let client = &mut self.table[slot.index()];
+        assert!(matches!(client.stage, Stage::Idle), "C1");
+        let began_ns = self.io.now_ns;
+        *client =
+            Client { link: link(slot.0, self.generation), stage: Stage::Connecting { began_ns } };
+        // Until it is over it stands for what the kernel holds of our sending side.
+        client.link.io.send = Send::InFlight;
+        self.opening += 1;
+        let number = self.first + slot.0;
+        let targets = self.plan.targets.len() as u32;
+        let source = match self.plan.sources.len() as u32 {
+            0 => None,
+            sources => Some(SourceId((number / targets % sources) as u16)),
+        };
+        let (conn, file) = (client.link.key, client.link.file);
+        let target = TargetId((number % targets) as u16);
+        self.io.ops.push(Op::Connect { conn, file, target, source });
+        self.await_progress(conn);
+    }
+
+    /// Ends connections that did not come further in time.
+    pub(super) fn expire(&mut self) {
+        while let Some((deadline, key)) = self.deadlines.front().copied()
+            && deadline <= self.io.now_ns
+        {
+            self.deadlines.pop_front();
+            let Some(slot) = self.known(key) else { continue };
+            match &self.table[slot.index()].stage {
+                Stage::Connecting { .. } => self.fail(slot, FaultCause::TimedOut, || {
+                    "a connect was not answered".into()
+                }),
+                Stage::Upgrading(_) => self.fail(slot, FaultCause::TimedOut, || {
+                    "an upgrade was not answered".into()
+                }),
+                Stage::Subscribing(_) => self.fail(slot, FaultCause::TimedOut, || {
+                    "a subscription was not answered".into()
+                }),
+                Stage::Closing => {
+                    self.io.tally.faults.add(FaultCause::TimedOut, || {
+                        "a closing handshake was not answered".into()
+                    });
+                    self.end(slot);
+                }
+                Stage::Idle | Stage::Open(_) | Stage::Ended => {}
+            }
+        }
+    }
+
+    /// Takes one fact.
+    pub(super) fn on(
+        &mut self,
+        completion: Completion<'_>,
+        now_ns: u64,
+        scenario: &mut impl Scenario,
+    ) {
+        self.io.now_ns = now_ns;
+        match completion {
+            Completion::SentShort { conn, sent } => self.sent_short(conn, sent as usize),
+            Completion::SendFailed { conn, fault } => self.broken(conn, fault, scenario),
+            Completion::Connected { conn, result } => {
+                self.settle();
+                self.connected(conn, result);
+            }
+            Completion::Received { conn, bytes } => {
+                self.settle();
+                self.received(conn, bytes, scenario);
+            }
+            Completion::RecvEnded { conn, why } => {
+                self.settle();
+                self.recv_ended(conn, why, scenario);
+            }
+            Completion::QueuedSent { conn, result } => {
+                self.settle();
+                self.queued_sent(conn, result, scenario);
+            }
+            Completion::Closed { conn } => {
+                let slot = self.known(conn).expect("a slot is not reused before it is closed");
+                self.table[slot.index()].stage = Stage::Idle;
+            }
+            Completion::Accepted { .. }
+            | Completion::AcceptFailed { .. }
+            | Completion::AcceptStopped { .. }
+            | Completion::Woken
+            | Completion::WakeFailed { .. } => unreachable!("bug: nothing of this was ordered"),
+        }
+    }
+
+    /// The connection's slot, unless the key is stale.
+    fn known(&self, key: ConnKey) -> Option<Slot> {
+        let client = self.table.get(key.slot.index())?;
+        let is_known = client.link.key == key && !matches!(client.stage, Stage::Idle);
+        is_known.then_some(key.slot)
+    }
+
+    fn await_progress(&mut self, key: ConnKey) {
+        let deadline = self.io.now_ns + BENCH_OPENING_TIMEOUT_MS * 1_000_000;
+        self.deadlines.push_back((deadline, key));
+    }
+
+    fn arm(&mut self, slot: Slot) {
+        let link = &mut self.table[slot.index()].link;
+        if link.io.recv == Recv::Idle && link.io.teardown == Teardown::None {
+            link.io.recv = Recv::Armed;
+            self.io.ops.push(Op::ArmRecv { conn: link.key, file: link.file });
+        }
+    }
+
+    fn connected(&mut self, conn: ConnKey, result: Result<(), KernelFault>) {
+        let Some(slot) = self.known(conn) else { return };
+        let client = &mut self.table[slot.index()];
+        client.link.io.send = Send::Idle;
+        let Stage::Connecting { began_ns } = client.stage else {
+            // It took too long and was given up; the kernel is done with it only now.
+            return self.try_close(slot);
+        };
+        if let Err(fault) = result {
+            return self.fail(slot, FaultCause::ConnectFailed, || fault.to_string());
+        }
+        let nonce = u128::from(self.io.prng.next_u64()) << 64 | u128::from(self.io.prng.next_u64());
+        let key = UpgradeKey::from_nonce(nonce.to_le_bytes());
+        client.stage = Stage::Upgrading(Box::new(Opening { key, began_ns, head: Vec::new() }));
+        let topic = self.plan.topic_of(self.first + slot.0);
+        let target = self.plan.dialect.request_target(&self.plan.path, topic);
+        let mut request = std::mem::take(&mut self.io.scratch);
+        request.clear();
+        write_request(&mut request, &self.plan.host, &target, &key, None, &[]);
+        self.io.send_octets(&mut client.link, &request);
+        self.io.scratch = request;
+        self.arm(slot);
+    }
+
+    fn received(&mut self, conn: ConnKey, bytes: &mut [u8], scenario: &mut impl Scenario) {
+        let Some(slot) = self.known(conn) else { return };
+        match &mut self.table[slot.index()].stage {
+            Stage::Open(_) | Stage::Subscribing(_) => self.frames(slot, bytes, scenario),
+            Stage::Upgrading(opening) => {
+                let mut head = std::mem::take(&mut opening.head);
+                if head.is_empty() {
+                    return self.upgraded(slot, bytes, scenario);
+                }
+                head.extend_from_slice(bytes);
+                self.upgraded(slot, &mut head, scenario);
+            }
+            Stage::Idle | Stage::Connecting { .. } | Stage::Closing | Stage::Ended => {}
+        }
+    }
+
+    /// What has come of the response, and maybe of the frames after it.
+    fn upgraded(&mut self, slot: Slot, head: &mut [u8], scenario: &mut impl Scenario) {
+        let Stage::Upgrading(opening) = &mut self.table[slot.index()].stage else {
+            unreachable!("the caller has looked")
+        };
+        let consumed = match parse_response(head, HEAD_BYTES_MAX, &opening.key, None) {
+            Ok(Response::Incomplete) => {
+                opening.head = head.to_vec();
+                return;
+            }
+            Ok(Response::Accepted { consumed, subprotocol: _ }) => consumed,
+            Err(fault) => {
+                return self.fail(slot, FaultCause::UpgradeRefused, || fault.to_string());
+            }
+        };
+        self.io.upgraded(opening.began_ns);
+        let protocol = Protocol::new(Role::Client);
+        let topic = self.plan.topic_of(self.first + slot.0);
+        match topic.and_then(|topic| self.plan.dialect.subscribe(topic)) {
+            Some(request) => {
+                let client = &mut self.table[slot.index()];
+                client.stage = Stage::Subscribing(protocol);
+                self.io.send(&mut client.link, Opcode::Text, |out| {
+                    out.extend_from_slice(request.as_bytes());
+                });
+            }
+            None => {
+                self.table[slot.index()].stage = Stage::Open(protocol);
+                self.ready(slot, scenario);
+            }
+        }
+        self.frames(slot, &mut head[consumed..], scenario);
+    }
+
+    fn ready(&mut self, slot: Slot, scenario: &mut impl Scenario) {
+        self.opening -= 1;
+        self.io.tally.established += 1;
+        if scenario.opened(&mut self.io, slot) {
+            self.finish(slot, scenario);
+        }
+    }
+
+    /// Closes a connection that has done what it was for.
+    fn finish(&mut self, slot: Slot, scenario: &mut impl Scenario) {
+        self.io.tally.established -= 1;
+        scenario.gone(&mut self.io, slot);
+        if self.io.closes_by_reset {
+            return self.end(slot);
+        }
+        let client = &mut self.table[slot.index()];
+        client.stage = Stage::Closing;
+        let conn = client.link.key;
+        self.io.send_close(&mut client.link);
+        self.await_progress(conn);
+    }
+
+    fn frames(&mut self, slot: Slot, bytes: &mut [u8], scenario: &mut impl Scenario) {
+        let mut rest = bytes;
+        loop {
+            let Client { link, stage } = &mut self.table[slot.index()];
+            let io = &mut self.io;
+            let (protocol, is_open) = match stage {
+                Stage::Open(protocol) => (protocol, true),
+                Stage::Subscribing(protocol) => (protocol, false),
+                Stage::Idle
+                | Stage::Connecting { .. }
+                | Stage::Upgrading(_)
+                | Stage::Closing
+                | Stage::Ended => return,
+            };
+            let step = match protocol.step(rest, &io.message_limits, &mut io.pool) {
+                Ok(step) => step,
+                Err(fault) => {
+                    return self.lose(slot, FaultCause::Protocol, scenario, || fault.to_string());
+                }
+            };
+            let used = step.consumed;
+            let Some(event) = step.event else { return };
+            match event {
+                Event::Message(message) if is_open => scenario.message(io, link, message),
+                Event::Message(message) => {
+                    let said = self.plan.dialect.understand(message.kind, message.payload, 0);
+                    match said {
+                        Said::Subscribed => self.subscribed(slot, scenario),
+                        Said::Payload(_) | Said::Other => {}
+                        Said::Wrong(what) => return self.fail(slot, FaultCause::Protocol, || what),
+                    }
+                }
+                Event::Ping(payload) => io.pong(link, payload),
+                Event::Pong(_) => {}
+                Event::Close { code, reason } => {
+                    let code = code.map_or(1005, |code| code.0);
+                    let why = format!("closed by the server: {code} {}", shorten(reason.as_bytes()));
+                    return self.lose(slot, FaultCause::ClosedEarly, scenario, || why);
+                }
+            }
+            rest = &mut rest[used..];
+        }
+    }
+
+    fn subscribed(&mut self, slot: Slot, scenario: &mut impl Scenario) {
+        let stage = &mut self.table[slot.index()].stage;
+        if let Stage::Subscribing(protocol) = std::mem::replace(stage, Stage::Idle) {
+            *stage = Stage::Open(protocol);
+            self.ready(slot, scenario);
+        }
+    }
+
+    fn recv_ended(&mut self, conn: ConnKey, why: RecvEnd, scenario: &mut impl Scenario) {
+        let Some(slot) = self.known(conn) else { return };
+        let link = &mut self.table[slot.index()].link;
+        match why {
+            RecvEnd::Starved | RecvEnd::Again => {
+                link.io.recv = Recv::Idle;
+                self.io.tally.starved += u64::from(why == RecvEnd::Starved);
+                self.unarmed.push(slot);
+                self.try_close(slot);
+            }
+            RecvEnd::Cancelled => {
+                link.io.recv = Recv::Over;
+                self.try_close(slot);
+            }
+            RecvEnd::Eof => {
+                link.io.recv = Recv::Over;
+                self.over(slot, scenario, || "the server ended the stream".into());
+            }
+            RecvEnd::Failed(fault) => {
+                link.io.recv = Recv::Over;
+                self.over(slot, scenario, || fault.to_string());
+            }
+        }
+    }
+
+    fn sent_short(&mut self, conn: ConnKey, sent: usize) {
+        let Some(slot) = self.known(conn) else { return };
+        let client = &mut self.table[slot.index()];
+        if !matches!(client.stage, Stage::Ended) {
+            self.io.take_back(&mut client.link, sent);
+            self.io.send_waiting(&mut client.link);
+        }
+    }
+
+    fn queued_sent(
+        &mut self,
+        conn: ConnKey,
+        result: Result<u32, KernelFault>,
+        scenario: &mut impl Scenario,
+    ) {
+        let Some(slot) = self.known(conn) else { return };
+        let Client { link, stage } = &mut self.table[slot.index()];
+        link.io.send = Send::Idle;
+        match result {
+            _ if matches!(stage, Stage::Ended) => self.try_close(slot),
+            Ok(octets) => {
+                self.io.outbox.sent(link, octets as usize);
+                self.io.send_waiting(link);
+            }
+            Err(fault) => self.over(slot, scenario, || fault.to_string()),
+        }
+    }
+
+    fn broken(&mut self, conn: ConnKey, fault: KernelFault, scenario: &mut impl Scenario) {
+        if let Some(slot) = self.known(conn) {
+            self.over(slot, scenario, || fault.to_string());
+        }
+    }
+
+    /// The transport has ended.
+    fn over(&mut self, slot: Slot, scenario: &mut impl Scenario, why: impl FnOnce() -> String) {
+        match self.table[slot.index()].stage {
+            Stage::Idle => {}
+            Stage::Connecting { .. } | Stage::Upgrading(_) | Stage::Subscribing(_) => {
+                self.fail(slot, FaultCause::ConnectFailed, why);
+            }
+            Stage::Open(_) => self.lose(slot, FaultCause::ClosedEarly, scenario, why),
+            Stage::Closing => self.end(slot),
+            Stage::Ended => self.try_close(slot),
+        }
+    }
+
+    /// A connection that never became ready.
+    fn fail(&mut self, slot: Slot, cause: FaultCause, why: impl FnOnce() -> String) {
+        self.opening -= 1;
+        self.io.tally.failed += 1;
+        self.io.tally.faults.add(cause, why);
+        self.end(slot);
+    }
+
+    /// A connection that was ready and is no more.
+    fn lose(
+        &mut self,
+        slot: Slot,
+        cause: FaultCause,
+        scenario: &mut impl Scenario,
+        why: impl FnOnce() -> String,
+    ) {
+        if matches!(self.table[slot.index()].stage, Stage::Subscribing(_)) {
+            return self.fail(slot, cause, why);
+        }
+        self.io.tally.established -= 1;
+        self.io.tally.lost += 1;
+        self.io.tally.faults.add(cause, why);
+        scenario.gone(&mut self.io, slot);
+        self.end(slot);
+    }
+
+    fn end(&mut self, slot: Slot) {
+        let Client { link, stage } = &mut self.table[slot.index()];
+        if let Stage::Open(protocol) | Stage::Subscribing(protocol) = stage {
+            protocol.release(&mut self.io.pool);
+        }
+        *stage = Stage::Ended;
+        if link.io.recv == Recv::Armed {
+            link.io.recv = Recv::Cancelling;
+            self.io.ops.push(Op::CancelRecv { conn: link.key });
+        }
+        if link.io.send == Send::InFlight {
+            let (file, how) = (link.file, crate::ring::ShutdownHow::Both);
+            self.io.closes.push(Op::Shutdown { file, how });
+        }
+        self.try_close(slot);
+    }
+
+    fn try_close(&mut self, slot: Slot) {
+        let Client { link, stage } = &mut self.table[slot.index()];
+        let may = matches!(stage, Stage::Ended) && link.io.is_joined();
+        if may && link.io.teardown == Teardown::None {
+            link.io.teardown = Teardown::Closing;
+            self.io.outbox.forget(link);
+            self.io.closes.push(Op::Close { conn: link.key, file: link.file });
+        }
+    }
+}
+
+fn link(slot: u32, generation: u32) -> Link {
+    let key = ConnKey { slot: Slot(slot), generation: Generation(generation) };
+    Link::new(key, FileSlot(slot), PeerAddr::Unknown, Tick(0))
+}

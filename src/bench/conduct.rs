@@ -1,0 +1,283 @@
+//! A run from its beginning to its report: starts the rings, sets the stage, watches, and sums up.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::clock::Clock;
+use super::plan::{Plan, Work};
+use super::published::Published;
+use super::report::{FaultLog, Report, TimelinePoint};
+use super::ring::{self, Seat};
+use super::stage::{Board, Stage, Sums};
+use super::summary::{self, Observed};
+use super::tally::{Tally, Window};
+use super::watch::{self, Usage};
+use crate::limits::{BENCH_DRAIN_TIMEOUT_MS, BENCH_STALL_TIMEOUT_MS};
+
+/// How often the conductor looks at the board while it waits for something.
+const LOOK: Duration = Duration::from_millis(5);
+/// Between two samples of the time line.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// Why a run could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The kernel refused a ring or a thread.
+    #[error("{what}: {error}")]
+    Kernel {
+        /// What was tried.
+        what: &'static str,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// The process that was to be watched is not there.
+    #[error("there is no process {0} on this host to watch; leave --server-pid out")]
+    NoProcess(u32),
+}
+
+/// How a run stands.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The last sample.
+    pub last: TimelinePoint,
+    /// The length of its interval.
+    pub interval_seconds: f64,
+    /// Connections that were asked for.
+    pub asked: u64,
+    /// What went wrong so far.
+    pub faults: FaultLog,
+    /// Until messages are no longer sent; none while connections are being opened.
+    pub left: Option<Duration>,
+}
+
+/// Carries a plan out. `show` is told how it stands about once a second.
+pub fn conduct(plan: Plan, show: &mut dyn FnMut(&Live)) -> Result<Report, BenchError> {
+    if let Some(pid) = plan.server_pid
+        && watch::look(pid).is_none()
+    {
+        return Err(BenchError::NoProcess(pid));
+    }
+    let plan = Arc::new(plan);
+    let mut conductor = Conductor::start(Arc::clone(&plan), show)?;
+    let observed = conductor.play();
+    let outcomes = conductor.end()?;
+    Ok(summary::report(&plan, observed?, &outcomes))
+}
+
+struct Conductor<'a> {
+    plan: Arc<Plan>,
+    clock: Clock,
+    board: Arc<Board>,
+    threads: Vec<JoinHandle<()>>,
+    ended: Receiver<io::Result<Tally>>,
+    /// Rings that have ended before they were told to.
+    early: Vec<io::Result<Tally>>,
+    show: &'a mut dyn FnMut(&Live),
+    timeline: Vec<TimelinePoint>,
+    sampled: Sampled,
+}
+
+/// Where the last sample was taken.
+struct Sampled {
+    at: Instant,
+    sums: Sums,
+    usage: Option<Usage>,
+    faults: u64,
+}
+
+impl<'a> Conductor<'a> {
+    fn start(
+        plan: Arc<Plan>,
+        show: &'a mut dyn FnMut(&Live),
+    ) -> Result<Conductor<'a>, BenchError> {
+        let clock = Clock::start();
+        let board = Arc::new(Board::new(plan.rings));
+        let publishers = match plan.work {
+            Work::Fanout(shape) => shape.publishers,
+            Work::Idle { .. } | Work::Handshake { .. } | Work::Echo { .. } => 0,
+        };
+        let published = Arc::new(Published::new(publishers));
+        let (tell, ended) = channel();
+        let mut threads = Vec::new();
+        for ring in 0..plan.rings {
+            let seat = Seat {
+                ring,
+                plan: Arc::clone(&plan),
+                clock,
+                board: Arc::clone(&board),
+                published: Arc::clone(&published),
+            };
+            let tell = tell.clone();
+            let thread = Builder::new().name(format!("bench-{ring}")).spawn(move || {
+                pin(&seat);
+                let ran = catch_unwind(AssertUnwindSafe(|| ring::run(&seat)));
+                let panicked = |_| Err(io::Error::other("a ring's thread has panicked"));
+                // Nobody listens any more when the conductor has given up.
+                let _told = tell.send(ran.unwrap_or_else(panicked));
+            });
+            let failed = |error| BenchError::Kernel { what: "starting a thread", error };
+            threads.push(thread.map_err(failed)?);
+        }
+        let usage = plan.server_pid.and_then(watch::look);
+        let sampled = Sampled { at: Instant::now(), sums: Sums::default(), usage, faults: 0 };
+        Ok(Conductor {
+            plan,
+            clock,
+            board,
+            threads,
+            ended,
+            early: Vec::new(),
+            show,
+            timeline: Vec::new(),
+            sampled,
+        })
+    }
+
+    /// Everything between the first connect and the end.
+    fn play(&mut self) -> Result<Observed, BenchError> {
+        let started_unix_ms = unix_ms();
+        let rss_before_bytes = self.sampled.usage.map(|usage| usage.rss_bytes);
+        let opened_in = self.open()?;
+        let opened = self.board.sums();
+        self.rest(self.plan.hold)?;
+        let (from_ns, until_ns) = {
+            let from_ns = self.clock.now_ns() + self.plan.warmup.as_nanos() as u64;
+            (from_ns, from_ns + self.plan.duration.as_nanos() as u64)
+        };
+        self.board.set_window(Window { from_ns, until_ns });
+        self.board.advance(Stage::Loading);
+        self.rest(self.plan.warmup)?;
+        let began = Instant::now();
+        let usage_before = self.plan.server_pid.and_then(watch::look);
+        self.rest(self.plan.duration)?;
+        let seconds = began.elapsed().as_secs_f64();
+        let usage_after = self.plan.server_pid.and_then(watch::look);
+        self.drain()?;
+        Ok(Observed {
+            started_unix_ms,
+            opened_in,
+            opened,
+            seconds,
+            rss_before_bytes,
+            usage: usage_before.zip(usage_after),
+            timeline: std::mem::take(&mut self.timeline),
+        })
+    }
+
+    /// Waits until every connection is ready or has failed.
+    fn open(&mut self) -> Result<Duration, BenchError> {
+        let began = Instant::now();
+        if let Work::Handshake { .. } = self.plan.work {
+            return Ok(Duration::ZERO);
+        }
+        let asked = u64::from(self.plan.connections);
+        let (mut decided, mut progressed) = (0, Instant::now());
+        let stall = Duration::from_millis(BENCH_STALL_TIMEOUT_MS);
+        while decided < asked && progressed.elapsed() < stall {
+            self.wait(LOOK)?;
+            let sums = self.board.sums();
+            let so_far = sums.established + sums.failed + sums.lost;
+            if so_far > decided {
+                (decided, progressed) = (so_far, Instant::now());
+            }
+        }
+        Ok(began.elapsed())
+    }
+
+    fn rest(&mut self, duration: Duration) -> Result<(), BenchError> {
+        let began = Instant::now();
+        while let Some(rest) = duration.checked_sub(began.elapsed())
+            && !rest.is_zero()
+        {
+            self.wait(rest.min(SAMPLE))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything has arrived that was sent.
+    fn drain(&mut self) -> Result<(), BenchError> {
+        let began = Instant::now();
+        let timeout = Duration::from_millis(BENCH_DRAIN_TIMEOUT_MS);
+        self.board.advance(Stage::Draining);
+        while !self.board.sums().are_silent && began.elapsed() < timeout {
+            self.wait(LOOK)?;
+        }
+        self.board.advance(Stage::Settling);
+        while self.board.sums().outstanding > 0 && began.elapsed() < timeout {
+            self.wait(LOOK)?;
+        }
+        Ok(())
+    }
+
+    /// Waits, takes samples when they are due, and notices when a ring has failed.
+    fn wait(&mut self, duration: Duration) -> Result<(), BenchError> {
+        match self.ended.recv_timeout(duration) {
+            Ok(outcome) => {
+                let failed = |error| BenchError::Kernel { what: "running a ring", error };
+                self.early.push(Ok(outcome.map_err(failed)?));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(duration),
+        }
+        if self.sampled.at.elapsed() >= SAMPLE {
+            self.sample();
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self) {
+        let (at, sums) = (Instant::now(), self.board.sums());
+        let usage = self.plan.server_pid.and_then(watch::look);
+        let slow = self.board.take_slow();
+        let interval_seconds = (at - self.sampled.at).as_secs_f64();
+        let (before, usages) = (&self.sampled.sums, (self.sampled.usage, usage));
+        let faults = slow.faults.total().saturating_sub(self.sampled.faults);
+        let now_ns = self.clock.now_ns();
+        let point = summary::sample(
+            now_ns as f64 / 1e9,
+            interval_seconds,
+            &self.plan,
+            (before, &sums),
+            usages,
+            faults,
+            &slow.latency,
+        );
+        let until_ns = self.board.window().until_ns;
+        let is_known = until_ns != Window::NEVER.until_ns;
+        let left = is_known.then(|| Duration::from_nanos(until_ns.saturating_sub(now_ns)));
+        let asked = u64::from(self.plan.connections);
+        let faults = slow.faults.total();
+        (self.show)(&Live { last: point, interval_seconds, asked, faults: slow.faults, left });
+        self.timeline.push(point);
+        self.sampled = Sampled { at, sums, usage, faults };
+    }
+
+    fn end(self) -> Result<Vec<Tally>, BenchError> {
+        self.board.advance(Stage::Ended);
+        for thread in self.threads {
+            thread.join().expect("a ring's thread does not panic");
+        }
+        let outcomes = self.early.into_iter().chain(self.ended.try_iter());
+        let failed = |error| BenchError::Kernel { what: "running a ring", error };
+        outcomes.map(|outcome| outcome.map_err(failed)).collect()
+    }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+fn pin(seat: &Seat) {
+    let cpus = &seat.plan.cpus;
+    if cpus.is_empty() {
+        return;
+    }
+    let id = cpus[usize::from(seat.ring) % cpus.len()];
+    if !core_affinity::set_for_current(core_affinity::CoreId { id }) {
+        tracing::warn!(cpu = id, "a ring's thread could not be pinned");
+    }
+}

@@ -1,0 +1,224 @@
+//! One ring's thread: where connections meet the kernel and the clock.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clients::{Clients, Scenario};
+use super::clock::Clock;
+use super::echo::Echo;
+use super::fanout::Fanout;
+use super::histogram::LatencyHistogram;
+use super::io::Io;
+use super::plan::{Plan, Work};
+use super::published::Published;
+use super::report::FaultCause;
+use super::stage::{Board, RingBoard, Stage};
+use super::stamp::{Codec, Form};
+use super::stay::{Handshake, Idle};
+use super::tally::{Tally, Window};
+use crate::base::Slot;
+use crate::limits::{
+    BENCH_CQ_ENTRIES, BENCH_OPENING_MAX, BENCH_RECV_BUFFER_BYTES, BENCH_RECV_BUFFERS,
+    BENCH_SQ_ENTRIES,
+};
+use crate::ring::{DialConfig, Driver, DriverConfig, Wait};
+
+/// A ring looks at the stage at least so often.
+const LOOK_NS: u64 = 50_000_000;
+/// Counts are shown at most so often.
+const SHOW_NS: u64 = 20_000_000;
+/// Faults and latencies are shown at most so often.
+const SHOW_SLOW_NS: u64 = 500_000_000;
+/// Below this a wait is not worth its wake-up, and would end too late.
+const SPIN_NS: u64 = 60_000;
+
+/// What a ring's thread is given.
+pub(super) struct Seat {
+    pub(super) ring: u16,
+    pub(super) plan: Arc<Plan>,
+    pub(super) clock: Clock,
+    pub(super) board: Arc<Board>,
+    pub(super) published: Arc<Published>,
+}
+
+/// Runs one ring from the first connect to the end of the run.
+pub(super) fn run(seat: &Seat) -> io::Result<Tally> {
+    let (first, count) = seat.plan.share_of(seat.ring);
+    let plan = &seat.plan;
+    match plan.work {
+        Work::Idle { topics: _ } => work(seat, &mut Idle, |_, _| {}),
+        Work::Handshake { .. } => work(seat, &mut Handshake, |_, _| {}),
+        Work::Echo { form, bytes, pace } => {
+            let mut echo = Echo::new(plan, Codec::new(form, bytes), pace, first, count);
+            work(seat, &mut echo, |_, _| {})
+        }
+        Work::Fanout(shape) => {
+            let form: Form = plan.dialect.form();
+            let codec = Codec::new(form, shape.bytes);
+            let mut fanout = Fanout::new(plan, shape, codec, first, count);
+            work(seat, &mut fanout, Fanout::announce)
+        }
+    }
+}
+
+fn work<S: Scenario>(
+    seat: &Seat,
+    scenario: &mut S,
+    announce: impl Fn(&S, &Published),
+) -> io::Result<Tally> {
+    let (first, count) = seat.plan.share_of(seat.ring);
+    let mut driver = Driver::new(driver_config(&seat.plan, count))?;
+    let seed = u64::from(std::process::id()) << 32 | u64::from(seat.ring);
+    let io = Io::new(seed, &seat.plan.work);
+    let clients = Clients::new(io, Arc::clone(&seat.plan), first, count);
+    let mut hand = Hand {
+        board: &seat.board.rings[usize::from(seat.ring)],
+        clients,
+        connector: Connector::new(&seat.plan, count),
+        interval: LatencyHistogram::new(),
+        shown_ns: 0,
+        shown_slow_ns: 0,
+    };
+    loop {
+        let stage = seat.board.stage();
+        hand.enter(stage, seat.board.window());
+        if stage == Stage::Draining {
+            announce(scenario, &seat.published);
+            hand.board.set_silent();
+        }
+        let next_ns = hand.turn(stage, scenario, &seat.published);
+        if stage == Stage::Ended {
+            return Ok(hand.end(scenario.outstanding(&seat.published)));
+        }
+        let now_ns = seat.clock.now_ns();
+        let wait = match next_ns.saturating_sub(now_ns) {
+            ..SPIN_NS => Wait::Now,
+            ns => Wait::Until(Duration::from_nanos(ns)),
+        };
+        let (ops, staging) = hand.clients.orders();
+        driver.submit(ops, staging, wait)?;
+        hand.clients.begin(seat.clock.now_ns());
+        driver.completions(|fact| hand.clients.on(fact, seat.clock.now_ns(), scenario));
+    }
+}
+
+fn driver_config(plan: &Plan, count: u32) -> DriverConfig {
+    let reset_on_close = matches!(plan.work, Work::Handshake { reset: true });
+    DriverConfig {
+        sq_entries: BENCH_SQ_ENTRIES,
+        cq_entries: BENCH_CQ_ENTRIES,
+        recv_buffers: BENCH_RECV_BUFFERS,
+        recv_buffer_bytes: BENCH_RECV_BUFFER_BYTES,
+        files: count.max(1),
+        accepts_in_flight: 0,
+        listeners: Vec::new(),
+        control: None,
+        dial: DialConfig {
+            targets: plan.targets.clone(),
+            sources: plan.sources.clone(),
+            reset_on_close,
+        },
+    }
+}
+
+/// A ring's state between two turns.
+struct Hand<'a> {
+    board: &'a RingBoard,
+    clients: Clients,
+    connector: Connector,
+    /// Where latencies of the last interval are put.
+    interval: LatencyHistogram,
+    shown_ns: u64,
+    shown_slow_ns: u64,
+}
+
+impl Hand<'_> {
+    fn enter(&mut self, stage: Stage, window: Window) {
+        self.clients.io.is_loading = stage == Stage::Loading;
+        self.clients.io.window = window;
+    }
+
+    /// Does what is due, and gives the moment at which something will be.
+    fn turn<S: Scenario>(&mut self, stage: Stage, scenario: &mut S, published: &Published) -> u64 {
+        self.clients.settle();
+        self.clients.expire();
+        let now_ns = self.clients.io.now_ns;
+        let mut next_ns = now_ns + LOOK_NS;
+        if stage == Stage::Opening
+            && let Some(at_ns) = self.connector.turn(&mut self.clients)
+        {
+            next_ns = next_ns.min(at_ns);
+        }
+        if let Some(at_ns) = scenario.turn(&mut self.clients) {
+            next_ns = next_ns.min(at_ns);
+        }
+        if now_ns >= self.shown_ns + SHOW_NS {
+            self.shown_ns = now_ns;
+            self.board.show(&self.clients.io.tally);
+            if stage == Stage::Settling {
+                self.board.set_outstanding(scenario.outstanding(published));
+            }
+        }
+        if now_ns >= self.shown_slow_ns + SHOW_SLOW_NS {
+            self.shown_slow_ns = now_ns;
+            self.show_slow();
+        }
+        next_ns
+    }
+
+    fn show_slow(&mut self) {
+        let tally = &mut self.clients.io.tally;
+        tally.latency.take_interval(&mut self.interval);
+        self.board.show_slow(&tally.faults, &self.interval);
+    }
+
+    fn end(mut self, outstanding: u64) -> Tally {
+        self.clients.io.tally.faults.add_many(FaultCause::Lost, outstanding, || {
+            format!("{outstanding} messages had not come when the run ended")
+        });
+        self.show_slow();
+        self.board.show(&self.clients.io.tally);
+        self.clients.io.tally
+    }
+}
+
+/// Opens the connections of a ring, at a rate or as fast as they are taken.
+struct Connector {
+    next: u32,
+    count: u32,
+    opening_max: u32,
+    interval_ns: Option<f64>,
+    began_ns: Option<u64>,
+}
+
+impl Connector {
+    fn new(plan: &Plan, count: u32) -> Self {
+        let is_wanted = !matches!(plan.work, Work::Handshake { .. });
+        let count = if is_wanted { count } else { 0 };
+        let share = f64::from(count) / f64::from(plan.connections);
+        Connector {
+            next: 0,
+            count,
+            opening_max: (BENCH_OPENING_MAX / u32::from(plan.rings)).max(8),
+            interval_ns: plan.connect_rate.map(|rate| 1e9 / (rate * share)),
+            began_ns: None,
+        }
+    }
+
+    fn turn(&mut self, clients: &mut Clients) -> Option<u64> {
+        let now_ns = clients.io.now_ns;
+        let began_ns = *self.began_ns.get_or_insert(now_ns);
+        while self.next < self.count && clients.opening() < self.opening_max {
+            if let Some(interval_ns) = self.interval_ns {
+                let due_ns = began_ns + (f64::from(self.next) * interval_ns) as u64;
+                if due_ns > now_ns {
+                    return Some(due_ns);
+                }
+            }
+            clients.connect(Slot(self.next));
+            self.next += 1;
+        }
+        None
+    }
+}

@@ -1,0 +1,65 @@
+//! What one ring has counted.
+
+use super::histogram::LatencyRecorder;
+use super::report::FaultLog;
+
+/// A span of the run's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) from_ns: u64,
+    pub(super) until_ns: u64,
+}
+
+impl Window {
+    /// No moment is in it.
+    pub(super) const NEVER: Window = Window { from_ns: u64::MAX, until_ns: u64::MAX };
+
+    pub(super) fn holds(self, at_ns: u64) -> bool {
+        self.from_ns <= at_ns && at_ns < self.until_ns
+    }
+}
+
+/// See the module's header.
+pub(super) struct Tally {
+    /// Connections that are ready now.
+    pub(super) established: u32,
+    /// Connections that never became ready.
+    pub(super) failed: u32,
+    /// Connections that were ready and ended by no wish of ours.
+    pub(super) lost: u32,
+    /// Upgrades that were accepted, over the whole run and in the window.
+    pub(super) upgraded: u64,
+    pub(super) window_upgraded: u64,
+    pub(super) sent: u64,
+    pub(super) window_sent: u64,
+    /// Good messages.
+    pub(super) received: u64,
+    pub(super) window_received: u64,
+    pub(super) pings: u64,
+    /// Receives that found no buffer.
+    pub(super) starved: u64,
+    pub(super) faults: FaultLog,
+    /// Of messages that were due in the window; of handshakes that ended in it where that is what
+    /// the run is about.
+    pub(super) latency: LatencyRecorder,
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        Tally {
+            established: 0,
+            failed: 0,
+            lost: 0,
+            upgraded: 0,
+            window_upgraded: 0,
+            sent: 0,
+            window_sent: 0,
+            received: 0,
+            window_received: 0,
+            pings: 0,
+            starved: 0,
+            faults: FaultLog::default(),
+            latency: LatencyRecorder::new(),
+        }
+    }
+}
