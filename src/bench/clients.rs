@@ -5,6 +5,8 @@
 //! [`Scenario`]'s business. Invariants: O1-O3 of `ring::op`; C1 a slot is connected again only
 //! after its `Closed`; C2 everything that did not go as it should is counted as a fault once.
 
+mod ending;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ use crate::base::{ConnKey, Generation, Slot, Tick};
 use crate::conn::{Link, Recv, Send, Teardown};
 use crate::limits::{BENCH_OPENING_TIMEOUT_MS, HEAD_BYTES_MAX};
 use crate::ring::{
-    Completion, FileSlot, KernelFault, Op, OpQueue, PeerAddr, RecvEnd, SourceId, Staging, TargetId,
+    Completion, FileSlot, KernelFault, Op, OpQueue, PeerAddr, SourceId, Staging, TargetId,
 };
 use crate::ws::accept_key::UpgradeKey;
 use crate::ws::client::{Response, parse_response, write_request};
@@ -170,34 +172,6 @@ impl Clients {
         let target = TargetId((number % targets) as u16);
         self.io.ops.push(Op::Connect { conn, file, target, source });
         self.await_progress(conn);
-    }
-
-    /// Ends connections that did not come further in time.
-    pub(super) fn expire(&mut self) {
-        while let Some((deadline, key)) = self.deadlines.front().copied()
-            && deadline <= self.io.now_ns
-        {
-            self.deadlines.pop_front();
-            let Some(slot) = self.known(key) else { continue };
-            match &self.table[slot.index()].stage {
-                Stage::Connecting { .. } => self.fail(slot, FaultCause::TimedOut, || {
-                    "a connect was not answered".into()
-                }),
-                Stage::Upgrading(_) => self.fail(slot, FaultCause::TimedOut, || {
-                    "an upgrade was not answered".into()
-                }),
-                Stage::Subscribing(_) => self.fail(slot, FaultCause::TimedOut, || {
-                    "a subscription was not answered".into()
-                }),
-                Stage::Closing => {
-                    self.io.tally.faults.add(FaultCause::TimedOut, || {
-                        "a closing handshake was not answered".into()
-                    });
-                    self.end(slot);
-                }
-                Stage::Idle | Stage::Open(_) | Stage::Ended => {}
-            }
-        }
     }
 
     /// Takes one fact.
@@ -391,7 +365,8 @@ impl Clients {
                 Event::Pong(_) => {}
                 Event::Close { code, reason } => {
                     let code = code.map_or(1005, |code| code.0);
-                    let why = format!("closed by the server: {code} {}", shorten(reason.as_bytes()));
+                    let why =
+                        format!("closed by the server: {code} {}", shorten(reason.as_bytes()));
                     return self.lose(slot, FaultCause::ClosedEarly, scenario, || why);
                 }
             }
@@ -407,128 +382,12 @@ impl Clients {
         }
     }
 
-    fn recv_ended(&mut self, conn: ConnKey, why: RecvEnd, scenario: &mut impl Scenario) {
-        let Some(slot) = self.known(conn) else { return };
-        let link = &mut self.table[slot.index()].link;
-        match why {
-            RecvEnd::Starved | RecvEnd::Again => {
-                link.io.recv = Recv::Idle;
-                self.io.tally.starved += u64::from(why == RecvEnd::Starved);
-                self.unarmed.push(slot);
-                self.try_close(slot);
-            }
-            RecvEnd::Cancelled => {
-                link.io.recv = Recv::Over;
-                self.try_close(slot);
-            }
-            RecvEnd::Eof => {
-                link.io.recv = Recv::Over;
-                self.over(slot, scenario, || "the server ended the stream".into());
-            }
-            RecvEnd::Failed(fault) => {
-                link.io.recv = Recv::Over;
-                self.over(slot, scenario, || fault.to_string());
-            }
-        }
-    }
-
     fn sent_short(&mut self, conn: ConnKey, sent: usize) {
         let Some(slot) = self.known(conn) else { return };
         let client = &mut self.table[slot.index()];
         if !matches!(client.stage, Stage::Ended) {
             self.io.take_back(&mut client.link, sent);
             self.io.send_waiting(&mut client.link);
-        }
-    }
-
-    fn queued_sent(
-        &mut self,
-        conn: ConnKey,
-        result: Result<u32, KernelFault>,
-        scenario: &mut impl Scenario,
-    ) {
-        let Some(slot) = self.known(conn) else { return };
-        let Client { link, stage } = &mut self.table[slot.index()];
-        link.io.send = Send::Idle;
-        match result {
-            _ if matches!(stage, Stage::Ended) => self.try_close(slot),
-            Ok(octets) => {
-                self.io.outbox.sent(link, octets as usize);
-                self.io.send_waiting(link);
-            }
-            Err(fault) => self.over(slot, scenario, || fault.to_string()),
-        }
-    }
-
-    fn broken(&mut self, conn: ConnKey, fault: KernelFault, scenario: &mut impl Scenario) {
-        if let Some(slot) = self.known(conn) {
-            self.over(slot, scenario, || fault.to_string());
-        }
-    }
-
-    /// The transport has ended.
-    fn over(&mut self, slot: Slot, scenario: &mut impl Scenario, why: impl FnOnce() -> String) {
-        match self.table[slot.index()].stage {
-            Stage::Idle => {}
-            Stage::Connecting { .. } | Stage::Upgrading(_) | Stage::Subscribing(_) => {
-                self.fail(slot, FaultCause::ConnectFailed, why);
-            }
-            Stage::Open(_) => self.lose(slot, FaultCause::ClosedEarly, scenario, why),
-            Stage::Closing => self.end(slot),
-            Stage::Ended => self.try_close(slot),
-        }
-    }
-
-    /// A connection that never became ready.
-    fn fail(&mut self, slot: Slot, cause: FaultCause, why: impl FnOnce() -> String) {
-        self.opening -= 1;
-        self.io.tally.failed += 1;
-        self.io.tally.faults.add(cause, why);
-        self.end(slot);
-    }
-
-    /// A connection that was ready and is no more.
-    fn lose(
-        &mut self,
-        slot: Slot,
-        cause: FaultCause,
-        scenario: &mut impl Scenario,
-        why: impl FnOnce() -> String,
-    ) {
-        if matches!(self.table[slot.index()].stage, Stage::Subscribing(_)) {
-            return self.fail(slot, cause, why);
-        }
-        self.io.tally.established -= 1;
-        self.io.tally.lost += 1;
-        self.io.tally.faults.add(cause, why);
-        scenario.gone(&mut self.io, slot);
-        self.end(slot);
-    }
-
-    fn end(&mut self, slot: Slot) {
-        let Client { link, stage } = &mut self.table[slot.index()];
-        if let Stage::Open(protocol) | Stage::Subscribing(protocol) = stage {
-            protocol.release(&mut self.io.pool);
-        }
-        *stage = Stage::Ended;
-        if link.io.recv == Recv::Armed {
-            link.io.recv = Recv::Cancelling;
-            self.io.ops.push(Op::CancelRecv { conn: link.key });
-        }
-        if link.io.send == Send::InFlight {
-            let (file, how) = (link.file, crate::ring::ShutdownHow::Both);
-            self.io.closes.push(Op::Shutdown { file, how });
-        }
-        self.try_close(slot);
-    }
-
-    fn try_close(&mut self, slot: Slot) {
-        let Client { link, stage } = &mut self.table[slot.index()];
-        let may = matches!(stage, Stage::Ended) && link.io.is_joined();
-        if may && link.io.teardown == Teardown::None {
-            link.io.teardown = Teardown::Closing;
-            self.io.outbox.forget(link);
-            self.io.closes.push(Op::Close { conn: link.key, file: link.file });
         }
     }
 }

@@ -90,10 +90,7 @@ struct Sampled {
 }
 
 impl<'a> Conductor<'a> {
-    fn start(
-        plan: Arc<Plan>,
-        show: &'a mut dyn FnMut(&Live),
-    ) -> Result<Conductor<'a>, BenchError> {
+    fn start(plan: Arc<Plan>, show: &'a mut dyn FnMut(&Live)) -> Result<Conductor<'a>, BenchError> {
         let clock = Clock::start();
         let board = Arc::new(Board::new(plan.rings));
         let publishers = match plan.work {

@@ -159,10 +159,7 @@ mod tests {
         let subscribed = br#"{"type":"subscribed","id":1,"topic":"bench:1","offset":0}"#;
         assert_eq!(Dialect::Ringwire.understand(Kind::Text, subscribed, 10), Said::Subscribed);
         for short in [&b""[..], b"{", br#"{"type":"message""#, br#"{"type":"message"}"#] {
-            assert!(matches!(
-                Dialect::Ringwire.understand(Kind::Text, short, 10),
-                Said::Wrong(_)
-            ));
+            assert!(matches!(Dialect::Ringwire.understand(Kind::Text, short, 10), Said::Wrong(_)));
         }
     }
 }

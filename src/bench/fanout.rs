@@ -118,8 +118,7 @@ impl Fanout {
     /// The place of a publisher's number in a subscriber's row, if the subscriber is to hear it.
     fn row(&self, slot: Slot, publisher: u32) -> Option<usize> {
         let topic = self.shape.topic_of(self.first + slot.0);
-        let is_heard =
-            publisher % self.shape.topics == topic && publisher < self.shape.publishers;
+        let is_heard = publisher % self.shape.topics == topic && publisher < self.shape.publishers;
         let column = publisher / self.shape.topics;
         is_heard.then(|| slot.index() * self.publishers_per_topic as usize + column as usize)
     }
@@ -169,8 +168,8 @@ impl Scenario for Fanout {
         io.arrived(stamp.sent_ns);
         let Pace::Closed { .. } = self.shape.pace else { return };
         let place = self.publisher_at[slot.index()];
-        let is_own = place != NO_PUBLISHER
-            && self.publishers[place as usize].number == stamp.publisher;
+        let is_own =
+            place != NO_PUBLISHER && self.publishers[place as usize].number == stamp.publisher;
         if is_own && io.is_loading {
             self.publish(io, link, place as usize, io.now_ns);
         }

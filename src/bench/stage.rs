@@ -142,7 +142,10 @@ impl RingBoard {
             received: AtomicU64::new(0),
             outstanding: AtomicU64::new(u64::MAX >> 16),
             is_silent: AtomicBool::new(false),
-            slow: Mutex::new(Slow { faults: FaultLog::default(), latency: LatencyHistogram::new() }),
+            slow: Mutex::new(Slow {
+                faults: FaultLog::default(),
+                latency: LatencyHistogram::new(),
+            }),
         }
     }
 

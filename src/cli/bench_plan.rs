@@ -18,7 +18,8 @@ const ADDRESSES_MAX: u32 = 65_536;
 pub(super) fn of(scenario: &ScenarioArgs) -> Result<(&CommonArgs, Plan), CliError> {
     let (common, plan) = match scenario {
         ScenarioArgs::Idle(args) => {
-            let mut plan = base(&args.common, args.connections, Work::Idle { topics: args.topics })?;
+            let mut plan =
+                base(&args.common, args.connections, Work::Idle { topics: args.topics })?;
             plan.dialect = args.protocol.into();
             plan.warmup = Duration::ZERO;
             plan.duration = args.hold;
@@ -167,7 +168,9 @@ fn addresses(text: &str) -> Result<(Url, Vec<SocketAddr>), CliError> {
     let addr = match &url.place {
         Place::Tcp(host, port) => (host.as_str(), *port).to_socket_addrs(),
         Place::Unix(_) => {
-            return Err(CliError::usage("the load generator connects by TCP: write ws://host:port"));
+            return Err(CliError::usage(
+                "the load generator connects by TCP: write ws://host:port",
+            ));
         }
     };
     let unknown = |error| CliError::usage(format!("{text}: {error}"));

@@ -55,7 +55,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "session", "control",
         ],
     ),
-    ("bench", &["limits", "base", "ws", "ring", "metrics", "server"]),
+    ("bench", &["limits", "base", "ws", "ring", "conn"]),
     (
         "cli",
         &[

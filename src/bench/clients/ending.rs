@@ -1,0 +1,165 @@
+//! How connections end: by the other side, by a fault, by time, or because they are done.
+//!
+//! Terminate, join, close: a descriptor is closed only when the kernel holds neither a receive nor
+//! a send of it (O3 of `ring::op`).
+
+use super::{Clients, Scenario, Stage};
+use crate::base::{ConnKey, Slot};
+use crate::bench::report::FaultCause;
+use crate::conn::{Recv, Send, Teardown};
+use crate::ring::{KernelFault, Op, RecvEnd, ShutdownHow};
+
+impl Clients {
+    /// Ends connections that did not come further in time.
+    pub(in crate::bench) fn expire(&mut self) {
+        while let Some((deadline, key)) = self.deadlines.front().copied()
+            && deadline <= self.io.now_ns
+        {
+            self.deadlines.pop_front();
+            let Some(slot) = self.known(key) else { continue };
+            match &self.table[slot.index()].stage {
+                Stage::Connecting { .. } => {
+                    self.fail(slot, FaultCause::TimedOut, || "a connect was not answered".into())
+                }
+                Stage::Upgrading(_) => {
+                    self.fail(slot, FaultCause::TimedOut, || "an upgrade was not answered".into())
+                }
+                Stage::Subscribing(_) => self
+                    .fail(slot, FaultCause::TimedOut, || "a subscription was not answered".into()),
+                Stage::Closing => {
+                    self.io.tally.faults.add(FaultCause::TimedOut, || {
+                        "a closing handshake was not answered".into()
+                    });
+                    self.end(slot);
+                }
+                Stage::Idle | Stage::Open(_) | Stage::Ended => {}
+            }
+        }
+    }
+
+    pub(super) fn recv_ended(&mut self, conn: ConnKey, why: RecvEnd, scenario: &mut impl Scenario) {
+        let Some(slot) = self.known(conn) else { return };
+        let link = &mut self.table[slot.index()].link;
+        match why {
+            RecvEnd::Starved | RecvEnd::Again => {
+                link.io.recv = Recv::Idle;
+                self.io.tally.starved += u64::from(why == RecvEnd::Starved);
+                self.unarmed.push(slot);
+                self.try_close(slot);
+            }
+            RecvEnd::Cancelled => {
+                link.io.recv = Recv::Over;
+                self.try_close(slot);
+            }
+            RecvEnd::Eof => {
+                link.io.recv = Recv::Over;
+                self.over(slot, scenario, || "the server ended the stream".into());
+            }
+            RecvEnd::Failed(fault) => {
+                link.io.recv = Recv::Over;
+                self.over(slot, scenario, || fault.to_string());
+            }
+        }
+    }
+
+    pub(super) fn queued_sent(
+        &mut self,
+        conn: ConnKey,
+        result: Result<u32, KernelFault>,
+        scenario: &mut impl Scenario,
+    ) {
+        let Some(slot) = self.known(conn) else { return };
+        let super::Client { link, stage } = &mut self.table[slot.index()];
+        link.io.send = Send::Idle;
+        match result {
+            _ if matches!(stage, Stage::Ended) => self.try_close(slot),
+            Ok(octets) => {
+                self.io.outbox.sent(link, octets as usize);
+                self.io.send_waiting(link);
+            }
+            Err(fault) => self.over(slot, scenario, || fault.to_string()),
+        }
+    }
+
+    pub(super) fn broken(
+        &mut self,
+        conn: ConnKey,
+        fault: KernelFault,
+        scenario: &mut impl Scenario,
+    ) {
+        if let Some(slot) = self.known(conn) {
+            self.over(slot, scenario, || fault.to_string());
+        }
+    }
+
+    /// The transport has ended.
+    pub(super) fn over(
+        &mut self,
+        slot: Slot,
+        scenario: &mut impl Scenario,
+        why: impl FnOnce() -> String,
+    ) {
+        match self.table[slot.index()].stage {
+            Stage::Idle => {}
+            Stage::Connecting { .. } | Stage::Upgrading(_) | Stage::Subscribing(_) => {
+                self.fail(slot, FaultCause::ConnectFailed, why);
+            }
+            Stage::Open(_) => self.lose(slot, FaultCause::ClosedEarly, scenario, why),
+            Stage::Closing => self.end(slot),
+            Stage::Ended => self.try_close(slot),
+        }
+    }
+
+    /// A connection that never became ready.
+    pub(super) fn fail(&mut self, slot: Slot, cause: FaultCause, why: impl FnOnce() -> String) {
+        self.opening -= 1;
+        self.io.tally.failed += 1;
+        self.io.tally.faults.add(cause, why);
+        self.end(slot);
+    }
+
+    /// A connection that was ready and is no more.
+    pub(super) fn lose(
+        &mut self,
+        slot: Slot,
+        cause: FaultCause,
+        scenario: &mut impl Scenario,
+        why: impl FnOnce() -> String,
+    ) {
+        if matches!(self.table[slot.index()].stage, Stage::Subscribing(_)) {
+            return self.fail(slot, cause, why);
+        }
+        self.io.tally.established -= 1;
+        self.io.tally.lost += 1;
+        self.io.tally.faults.add(cause, why);
+        scenario.gone(&mut self.io, slot);
+        self.end(slot);
+    }
+
+    pub(super) fn end(&mut self, slot: Slot) {
+        let super::Client { link, stage } = &mut self.table[slot.index()];
+        if let Stage::Open(protocol) | Stage::Subscribing(protocol) = stage {
+            protocol.release(&mut self.io.pool);
+        }
+        *stage = Stage::Ended;
+        if link.io.recv == Recv::Armed {
+            link.io.recv = Recv::Cancelling;
+            self.io.ops.push(Op::CancelRecv { conn: link.key });
+        }
+        if link.io.send == Send::InFlight {
+            let (file, how) = (link.file, ShutdownHow::Both);
+            self.io.closes.push(Op::Shutdown { file, how });
+        }
+        self.try_close(slot);
+    }
+
+    pub(super) fn try_close(&mut self, slot: Slot) {
+        let super::Client { link, stage } = &mut self.table[slot.index()];
+        let may = matches!(stage, Stage::Ended) && link.io.is_joined();
+        if may && link.io.teardown == Teardown::None {
+            link.io.teardown = Teardown::Closing;
+            self.io.outbox.forget(link);
+            self.io.closes.push(Op::Close { conn: link.key, file: link.file });
+        }
+    }
+}
