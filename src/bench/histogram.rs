@@ -102,7 +102,10 @@ impl LatencyHistogram {
     /// The least value that at least `percentile` percent of all are not above, as a bucket's
     /// upper end; `None` when nothing was recorded.
     pub fn percentile_ns(&self, percentile: f64) -> Option<u64> {
-        (self.count() > 0).then(|| self.within(self.buckets.value_at_percentile(percentile)))
+        // A hair less: the nearest number to 99.9 / 100 may be above it, and a thousand samples
+        // would then give the greatest.
+        let quantile = percentile / 100.0 - 1e-12;
+        (self.count() > 0).then(|| self.within(self.buckets.value_at_quantile(quantile)))
     }
 
     /// The curve of latency by percentile as (percentile, nanoseconds), dense enough to be smooth

@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(faults_of(&[1, 0, 2]), [(FaultCause::Reordered, 1)]);
         assert_eq!(
             faults_of(&[2, 0, 0]),
-            [(FaultCause::Lost, 1), (FaultCause::Reordered, 1), (FaultCause::Duplicated, 1)]
+            [(FaultCause::Lost, 1), (FaultCause::Duplicated, 1), (FaultCause::Reordered, 1)]
         );
     }
 }

@@ -45,6 +45,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "in_flight",
             "rate_per_second",
             "text",
+            "together_every_seconds",
             "publishers",
             "topics",
             "subscribers_per_topic",

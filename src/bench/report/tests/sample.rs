@@ -157,7 +157,14 @@ pub(crate) fn faulty() -> Report {
             Some("</script><script>alert(\"&amp;\")</script> \u{1b}[31m".into())
         }
         FaultCause::Protocol => Some("frame ".repeat(60) + &"x".repeat(300)),
-        _ => Some(format!("connection 17: {}", cause.meaning())),
+        FaultCause::Duplicated
+        | FaultCause::Reordered
+        | FaultCause::Refused
+        | FaultCause::ConnectFailed
+        | FaultCause::UpgradeRefused
+        | FaultCause::ClosedEarly
+        | FaultCause::TimedOut
+        | FaultCause::Overrun => Some(format!("connection 17: {}", cause.meaning())),
     };
     let fault = |(at, cause)| Fault { cause, count: 7_u64.pow(at as u32), example: example(cause) };
     report.faults = FaultCause::ALL.into_iter().enumerate().map(fault).collect();
