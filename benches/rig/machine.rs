@@ -194,7 +194,8 @@ impl<H: Handler> Machine<H> {
                 Op::ArmRecv { conn, file } => self.conns[file.0 as usize] = conn,
                 Op::Close { conn, .. } => self.closed.push(conn),
                 Op::ArmAccept { .. } | Op::Shutdown { .. } => {}
-                other @ (Op::CancelAccept { .. }
+                other @ (Op::Connect { .. }
+                | Op::CancelAccept { .. }
                 | Op::CancelRecv { .. }
                 | Op::SendQueued { .. }
                 | Op::CloseUnused { .. }
