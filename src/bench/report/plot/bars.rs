@@ -158,5 +158,5 @@ impl Columns {
 /// What stands behind a bar.
 fn said(unit: Unit, bar: &Bar) -> String {
     let value = if bar.value.is_finite() { unit.say(bar.value) } else { "no result".into() };
-    if bar.note.is_empty() { value } else { format!("{value}  {}", bar.note) }
+    if bar.note.is_empty() { value } else { format!("{value} ({})", bar.note) }
 }

@@ -76,7 +76,7 @@ fn bars_stand_in_order_with_their_values() {
     let order = ["bare io_uring floor", "ringwire", "tokio-tungstenite", "node ws", "sockudo-ws"];
     assert!(order.map(row).is_sorted_by(|a, b| a < b), "the greatest on top, the absent below");
     assert_eq!(row("372 k/s"), row("ringwire"), "the value stands in its row");
-    assert_eq!(row("264 k/s  0.71 ×"), row("tokio-tungstenite"));
+    assert_eq!(row("264 k/s (0.71 ×)"), row("tokio-tungstenite"));
     assert_eq!(row("no result"), row("sockudo-ws"));
     assert!(texts.iter().any(|(_, _, text)| text.starts_with("node ws") && text.ends_with('…')));
     assert_eq!(svg.matches("class=\"hot\"").count(), 2, "one highlighted bar in each group");
