@@ -102,10 +102,8 @@ impl LatencyHistogram {
     /// The least value that at least `percentile` percent of all are not above, as a bucket's
     /// upper end; `None` when nothing was recorded.
     pub fn percentile_ns(&self, percentile: f64) -> Option<u64> {
-        // A hair less: the nearest number to 99.9 / 100 may be above it, and a thousand samples
-        // would then give the greatest.
-        let quantile = percentile / 100.0 - 1e-12;
-        (self.count() > 0).then(|| self.within(self.buckets.value_at_quantile(quantile)))
+        let value = |quantile| self.within(self.buckets.value_at_quantile(quantile));
+        (self.count() > 0).then(|| value(quantile(percentile)))
     }
 
     /// The curve of latency by percentile as (percentile, nanoseconds), dense enough to be smooth
@@ -124,7 +122,7 @@ impl LatencyHistogram {
             .chain([100.0])
             .collect();
         percentiles.sort_by(f64::total_cmp);
-        let quantiles: Vec<f64> = percentiles.iter().map(|percentile| percentile / 100.0).collect();
+        let quantiles: Vec<f64> = percentiles.iter().copied().map(quantile).collect();
         let values = self.buckets.value_at_quantiles(quantiles).map(|ns| self.within(ns));
         percentiles.iter().copied().zip(values).collect()
     }
@@ -133,6 +131,12 @@ impl LatencyHistogram {
     fn within(&self, bucket_ns: u64) -> u64 {
         bucket_ns.clamp(self.min_ns, self.max_ns)
     }
+}
+
+/// A percentile as a part of one, and a hair less: the nearest number to 99.9 / 100 may be above it,
+/// and a thousand samples would then give the greatest.
+fn quantile(percentile: f64) -> f64 {
+    (percentile / 100.0 - 1e-12).max(0.0)
 }
 
 /// Nine decades need twelve digits of a percentile; more would be noise of the computation.
@@ -235,6 +239,23 @@ mod tests {
             prop_assert_eq!(merged.curve(), whole.curve());
             prop_assert_eq!(merged.mean_ns(), whole.mean_ns());
             prop_assert_eq!(merged.clamped(), whole.clamped());
+        }
+    }
+
+    #[test]
+    fn ranks_are_exact_where_the_percentile_falls_on_one() {
+        for count in [100_u64, 1_000, 10_000, 45_000] {
+            let values: Vec<u64> = (1..=count).map(|n| n * 1_000_000).collect();
+            let histogram = histogram_of(&values);
+            for per_100_000 in [50_000, 75_000, 90_000, 99_000, 99_900, 99_990] {
+                let exact = nearest_rank(&values, per_100_000);
+                let percentile = per_100_000 as f64 / 1e3;
+                let told = histogram.percentile_ns(percentile).expect("not empty");
+                assert!((exact..=exact + exact / 1_000).contains(&told), "{count}: {percentile}");
+                let curve = histogram.curve();
+                let point = curve.iter().find(|point| point.0 == percentile);
+                assert!(point.is_none_or(|point| point.1 == told), "{count}: {percentile}");
+            }
         }
     }
 

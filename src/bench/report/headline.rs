@@ -187,6 +187,7 @@ pub fn settings(settings: &Settings) -> Vec<(&'static str, String)> {
         ("frames", frames),
         ("in flight", settings.in_flight.map(number)),
         ("rate asked for", settings.rate_per_second.map(per_second)),
+        ("all together every", settings.together_every_seconds.map(seconds)),
         ("connect rate", settings.connect_rate_per_second.map(per_second)),
         ("close by", settings.close.clone()),
         ("warm-up", settings.warmup_seconds.map(seconds)),
