@@ -133,8 +133,8 @@ impl LatencyHistogram {
     }
 }
 
-/// A percentile as a part of one, and a hair less: the nearest number to 99.9 / 100 may be above it,
-/// and a thousand samples would then give the greatest.
+/// A percentile as a part of one, and a hair less: the nearest number to 99.9 / 100 may be above
+/// it, and a thousand samples would then give the greatest.
 fn quantile(percentile: f64) -> f64 {
     (percentile / 100.0 - 1e-12).max(0.0)
 }

@@ -140,7 +140,8 @@ fn footer(report: &Report) -> String {
     let name = format!("{}-{}.json", report.scenario.as_str(), report.started_unix_ms);
     format!(
         "<footer><a id=\"download\" download=\"{name}\" hidden>All figures as JSON</a></footer>\n\
-         <script type=\"application/json\" id=\"report\">{}</script>\n<script>\n{SCRIPT}</script>\n",
+         <script type=\"application/json\" id=\"report\">{}</script>\n\
+         <script>\n{SCRIPT}</script>\n",
         json.replace('<', "\\u003c"),
     )
 }

@@ -129,7 +129,9 @@ pub fn printable(text: &str) -> String {
 
 /// Marks that reorder or hide text without being control characters.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    const RANGES: [(char, char); 3] =
+        [('\u{200b}', '\u{200f}'), ('\u{2028}', '\u{202e}'), ('\u{2060}', '\u{2069}')];
+    c == '\u{feff}' || RANGES.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
 #[cfg(test)]

@@ -102,9 +102,8 @@ impl Canvas {
 
     pub(super) fn rect(&mut self, at: (f64, f64), size: Size, radius: f64, class: &str) {
         let ((x, y), Size { width, height }) = (at, size);
-        self.put(format_args!(
-            r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" rx="{radius}"/>"#
-        ));
+        let size = format_args!(r#"width="{width:.1}" height="{height:.1}" rx="{radius}""#);
+        self.put(format_args!(r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" {size}/>"#));
     }
 
     pub(super) fn path(&mut self, data: &str, class: &str) {
