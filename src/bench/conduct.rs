@@ -158,6 +158,7 @@ impl<'a> Conductor<'a> {
             started_unix_ms,
             opened_in,
             opened,
+            from_second: from_ns as f64 / 1e9,
             seconds,
             rss_before_bytes,
             usage: usage_before.zip(usage_after),

@@ -20,6 +20,8 @@ pub(super) struct Observed {
     pub(super) opened_in: Duration,
     /// When it was over.
     pub(super) opened: Sums,
+    /// When the measured time began, on the time line.
+    pub(super) from_second: f64,
     /// The measured time.
     pub(super) seconds: f64,
     pub(super) rss_before_bytes: Option<u64>,
@@ -73,6 +75,7 @@ pub(super) fn report(plan: &Plan, seen: Observed, tallies: &[Tally]) -> Report {
         settings: settings(plan),
         faults: totals.faults.faults(),
         connections,
+        measured_from_second: seen.from_second,
         measured_seconds: seen.seconds,
         messages: bytes_of(plan).map(|bytes| Messages {
             sent: totals.window_sent,

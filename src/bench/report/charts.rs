@@ -15,6 +15,8 @@ const NAMED: [f64; 6] = [50.0, 99.0, 100.0, 99.9, 90.0, 99.99];
 /// Sent and received that differ by less in every second are shown as one line.
 const RATES_ALIKE: f64 = 0.02;
 
+const TIME_LABEL: &str = "time since the run began; what was not measured is faded";
+
 /// A value at a second; `None` where there is none.
 type Point = (f64, Option<f64>);
 
@@ -60,6 +62,7 @@ fn percentiles(report: &Report) -> Option<LinePlot> {
             shape: Shape::Area,
             colour: Colour::First,
         }],
+        window: None,
         marks: NAMED.into_iter().filter_map(at).map(mark).collect(),
         size: WIDE,
     })
@@ -172,9 +175,10 @@ fn over_time(
     let any = !report.timeline.is_empty();
     any.then(|| LinePlot {
         title: title.into(),
-        x: Axis::linear("time since the run began", Unit::Seconds),
+        x: Axis::linear(TIME_LABEL, Unit::Seconds),
         y,
         series,
+        window: Some(report.measured_window()),
         marks: Vec::new(),
         size,
     })

@@ -167,6 +167,7 @@ fn used(report: &Report, server: &ServerUsage) -> Vec<Figure> {
 
 /// How the run was asked for, in the order in which one would say it; without what does not apply.
 pub fn settings(settings: &Settings) -> Vec<(&'static str, String)> {
+    let is_any = |seconds: &f64| *seconds > 0.0;
     let number = |count: u64| grouped(count);
     let seconds = |seconds: f64| duration(seconds);
     let per_second = |per_second: f64| trimmed(rate(per_second));
@@ -190,9 +191,9 @@ pub fn settings(settings: &Settings) -> Vec<(&'static str, String)> {
         ("all together every", settings.together_every_seconds.map(seconds)),
         ("connect rate", settings.connect_rate_per_second.map(per_second)),
         ("close by", settings.close.clone()),
-        ("warm-up", settings.warmup_seconds.map(seconds)),
+        ("warm-up", settings.warmup_seconds.filter(is_any).map(seconds)),
         ("duration", settings.duration_seconds.map(seconds)),
-        ("hold", settings.hold_seconds.map(seconds)),
+        ("hold", settings.hold_seconds.filter(is_any).map(seconds)),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

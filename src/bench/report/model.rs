@@ -54,7 +54,10 @@ pub struct Report {
     pub faults: Vec<Fault>,
     /// How connecting went.
     pub connections: Connections,
-    /// Seconds that counts and rates are of: without connecting and warm-up.
+    /// When that begins which counts and rates are of, on the time line: after connecting and
+    /// warm-up.
+    pub measured_from_second: f64,
+    /// How long it is.
     pub measured_seconds: f64,
     /// Messages of the measured seconds; `None` where the scenario sends none.
     pub messages: Option<Messages>,
@@ -74,6 +77,11 @@ impl Report {
     pub fn ok(&self) -> bool {
         let Connections { asked, established, failed, lost, .. } = self.connections;
         self.faults.is_empty() && failed == 0 && lost == 0 && established >= asked
+    }
+
+    /// Where on the time line the measured seconds begin and end.
+    pub fn measured_window(&self) -> (f64, f64) {
+        (self.measured_from_second, self.measured_from_second + self.measured_seconds)
     }
 
     /// How many faults of all causes there were.
@@ -99,7 +107,7 @@ impl Report {
 /// Derived but for `ok`, which has no field (M2).
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Report", 15)?;
+        let mut object = serializer.serialize_struct("Report", 16)?;
         object.serialize_field("scenario", &self.scenario)?;
         object.serialize_field("version", &self.version)?;
         object.serialize_field("command", &self.command)?;
@@ -109,6 +117,7 @@ impl Serialize for Report {
         object.serialize_field("ok", &self.ok())?;
         object.serialize_field("faults", &self.faults)?;
         object.serialize_field("connections", &self.connections)?;
+        object.serialize_field("measured_from_second", &self.measured_from_second)?;
         object.serialize_field("measured_seconds", &self.measured_seconds)?;
         object.serialize_field("messages", &self.messages)?;
         object.serialize_field("latency_us", &self.latency_us)?;

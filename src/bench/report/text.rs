@@ -5,7 +5,7 @@
 use super::fault::Fault;
 use super::headline::{self, Figure};
 use super::model::{LatencySummary, Report, Scenario, TimelinePoint};
-use super::units::{amount, date, grouped, latency, printable, rate};
+use super::units::{amount, date, duration, grouped, latency, printable, rate};
 use std::fmt::Write;
 
 /// Columns of a line at most; examples of faults are cut to it.
@@ -161,40 +161,71 @@ fn bar(part: f64) -> String {
     format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
 }
 
-/// The run as lines of columns: how it went, and when it did not.
+/// The measured seconds as lines of columns: how it went, and when it did not.
 fn over_time(report: &Report) -> String {
-    let points = &report.timeline;
+    let points = measured(report);
     if points.len() < 2 {
         return String::new();
     }
     let bundle = points.len().div_ceil(TIME_COLUMNS);
-    let seconds = points[bundle.min(points.len()) - 1].second;
-    let mut out = format!("  over time, one column is {}\n", super::units::duration(seconds));
-    let mut row =
-        |name: &str, value: &dyn Fn(&[TimelinePoint]) -> Option<f64>, say: fn(f64) -> String| {
-            let values: Vec<Option<f64>> = points.chunks(bundle).map(value).collect();
-            if let Some((low, high)) = extremes(&values) {
-                let columns = spark(&values, high);
-                let range =
-                    if low == high { say(high) } else { format!("{} to {}", say(low), say(high)) };
-                out.push_str(&line(&format!("    {name:<12}{columns}  {range}")));
-            }
-        };
+    let bundles: Vec<&[Interval<'_>]> = points.chunks(bundle).collect();
+    let mut rows = Vec::new();
     if report.scenario == Scenario::Idle {
-        row("established", &|bundle| bundle.last().map(|p| p.established as f64), amount);
+        let last = |bundle: &[Interval<'_>]| bundle.last().map(|i| i.point.established as f64);
+        rows.push(row("established", &bundles, last, amount));
     } else {
-        let per_second = |bundle: &[TimelinePoint]| {
-            let count = bundle.iter().map(|point| point.received).sum::<u64>();
-            Some(count as f64 / bundle.len() as f64)
-        };
-        row("received", &per_second, rate);
+        rows.push(row("received", &bundles, received_per_second, rate));
     }
-    row("latency p99", &|bundle| bundle.iter().filter_map(|p| p.p99_us).reduce(f64::max), latency);
-    if points.iter().any(|point| point.faults > 0) {
-        let sum = |bundle: &[TimelinePoint]| Some(bundle.iter().map(|p| p.faults as f64).sum());
-        row("faults", &sum, amount);
+    let p99 =
+        |bundle: &[Interval<'_>]| bundle.iter().filter_map(|i| i.point.p99_us).reduce(f64::max);
+    rows.push(row("latency p99", &bundles, p99, latency));
+    if points.iter().any(|interval| interval.point.faults > 0) {
+        let sum =
+            |bundle: &[Interval<'_>]| Some(bundle.iter().map(|i| i.point.faults as f64).sum());
+        rows.push(row("faults", &bundles, sum, amount));
     }
-    out
+    let column = duration((bundle as f64 * points[0].seconds).round().max(1.0));
+    format!("  over time, one column is {column}\n{}", rows.concat())
+}
+
+/// A point of the time line, and how long the interval is that it ends.
+struct Interval<'a> {
+    point: &'a TimelinePoint,
+    seconds: f64,
+}
+
+/// The intervals that lie in the measured seconds, but for a tenth of their length.
+fn measured(report: &Report) -> Vec<Interval<'_>> {
+    let (from, to) = report.measured_window();
+    let starts = std::iter::once(0.0).chain(report.timeline.iter().map(|point| point.second));
+    let intervals = report.timeline.iter().zip(starts);
+    let intervals =
+        intervals.map(|(point, start)| Interval { point, seconds: point.second - start });
+    let is_inside = |interval: &Interval<'_>| {
+        let (end, slack) = (interval.point.second, interval.seconds / 10.0);
+        end - interval.seconds >= from - slack && end <= to + slack
+    };
+    intervals.filter(is_inside).collect()
+}
+
+fn received_per_second(bundle: &[Interval<'_>]) -> Option<f64> {
+    let seconds: f64 = bundle.iter().map(|interval| interval.seconds).sum();
+    let received: u64 = bundle.iter().map(|interval| interval.point.received).sum();
+    (seconds > 0.0).then(|| received as f64 / seconds)
+}
+
+/// One line of columns with the range of its values; none when there are none.
+fn row(
+    name: &str,
+    bundles: &[&[Interval<'_>]],
+    value: impl Fn(&[Interval<'_>]) -> Option<f64>,
+    say: fn(f64) -> String,
+) -> String {
+    let values: Vec<Option<f64>> = bundles.iter().map(|bundle| value(bundle)).collect();
+    let Some((low, high)) = extremes(&values) else { return String::new() };
+    let (low, said) = (say(low), say(high));
+    let range = if low == said { said } else { format!("{low} to {said}") };
+    line(&format!("    {name:<12}{}  {range}", spark(&values, high)))
 }
 
 fn extremes(values: &[Option<f64>]) -> Option<(f64, f64)> {

@@ -92,6 +92,8 @@ pub struct LinePlot {
     pub y: Axis,
     /// The lines; later ones on top.
     pub series: Vec<Series>,
+    /// The part of the horizontal axis that counts; the rest is faded.
+    pub window: Option<(f64, f64)>,
     /// Points with names, the most important first: what has no room is left out.
     pub marks: Vec<Mark>,
     /// Pixels of the picture.
@@ -107,6 +109,7 @@ pub fn lines(plot: &LinePlot, surface: Surface) -> String {
     for series in &plot.series {
         drawing.series(&mut canvas, series);
     }
+    drawing.window(&mut canvas);
     drawing.marks(&mut canvas);
     drawing.hints(&mut canvas);
     canvas.finish(plot.size, &plot.title, surface)
@@ -205,6 +208,20 @@ impl<'a> Drawing<'a> {
         }
         let ends = (run.first().map_or(0.0, |p| p.0), run.last().map_or(0.0, |p| p.0));
         (data, self.x.px(ends.0), self.x.px(ends.1))
+    }
+
+    /// Fades what is outside of the window.
+    fn window(&self, canvas: &mut Canvas) {
+        let Some((from, to)) = self.plot.window else { return };
+        let (from, to) = (self.x.px(from), self.x.px(to));
+        let height = self.bottom - TOP_PX;
+        for (left, right, edge) in [(self.left, from, from), (to, self.right, to)] {
+            if right - left >= 1.0 {
+                let size = Size { width: right - left, height };
+                canvas.rect((left, TOP_PX), size, 0.0, "faded");
+                canvas.line((edge, TOP_PX), (edge, self.bottom), "edge");
+            }
+        }
     }
 
     fn marks(&self, canvas: &mut Canvas) {

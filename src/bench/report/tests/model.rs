@@ -1,7 +1,7 @@
 //! The JSON of a report against the keys that are promised, written out here once more.
 
 use super::sample;
-use crate::bench::report::{Report, TimelinePoint};
+use crate::bench::report::{FaultCause, Report, TimelinePoint};
 use serde_json::Value;
 
 const PAGE: &str = include_str!("../../../../docs/bench.md");
@@ -20,6 +20,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "ok",
             "faults",
             "connections",
+            "measured_from_second",
             "measured_seconds",
             "messages",
             "latency_us",
@@ -112,6 +113,14 @@ fn the_keys_are_those_that_are_promised() {
 fn the_page_names_every_key() {
     for key in KEYS.iter().flat_map(|(_, keys)| *keys) {
         assert!(PAGE.contains(&format!("`{key}`")), "docs/bench.md does not name {key}");
+    }
+}
+
+#[test]
+fn the_page_explains_every_cause() {
+    for cause in FaultCause::ALL {
+        let row = format!("| `{}` | ", cause.as_str());
+        assert!(PAGE.contains(&row), "docs/bench.md does not explain {}", cause.as_str());
     }
 }
 

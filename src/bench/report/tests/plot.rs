@@ -114,6 +114,7 @@ fn curve(points: Vec<(f64, Option<f64>)>) -> LinePlot {
             shape: Shape::Area,
             colour: Colour::First,
         }],
+        window: None,
         marks: Vec::new(),
         size: Size { width: 900.0, height: 300.0 },
     }
@@ -159,6 +160,18 @@ fn gaps_interrupt_a_line_and_single_points_are_seen() {
     let nothing = lines(&curve(vec![(0.0, None)]), Surface::Page);
     assert!(!nothing.contains("NaN") && !nothing.contains("inf"), "{nothing}");
     assert!(lines(&curve(Vec::new()), Surface::Page).contains("A curve"));
+}
+
+#[test]
+fn what_is_outside_of_the_window_is_faded() {
+    let points = vec![(0.0, Some(1.0)), (10.0, Some(1.0))];
+    let faded = |window| {
+        let plot = LinePlot { window: Some(window), ..curve(points.clone()) };
+        lines(&plot, Surface::Page).matches("class=\"faded\"").count()
+    };
+    assert_eq!(faded((2.0, 9.0)), 2);
+    assert_eq!(faded((2.0, 10.5)), 1);
+    assert_eq!(faded((0.0, 10.0)), 0);
 }
 
 #[test]

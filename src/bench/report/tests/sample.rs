@@ -38,16 +38,26 @@ fn record_second(into: &mut LatencyHistogram, random: &mut Prng, middle_ns: u64,
     }
 }
 
+/// Seconds of connecting and warm-up of an echo run.
+const RAMP: u64 = 3;
+
 /// An echo run of `seconds`, good unless faults are put into it.
 pub(crate) fn echo(seconds: u64) -> Report {
     let mut random = Prng::new(7);
     let (mut total, mut second) = (LatencyHistogram::new(), LatencyHistogram::new());
     let mut timeline = Vec::new();
-    for at in 1..=seconds {
+    let mut messages = 0;
+    for at in 1..=seconds + RAMP + 1 {
         second.reset();
         let slow = if at % 40 == 39 { 6 } else { 1 };
-        record_second(&mut second, &mut random, 80_000 * slow, 500);
-        let received = 380_000 / slow + random.below(9_000);
+        // The first second connects, the last one only drains.
+        let (timed, share) = match at {
+            1 => (0, 0),
+            end if end > seconds + RAMP => (40, 1),
+            _within => (500, 10),
+        };
+        record_second(&mut second, &mut random, 80_000 * slow, timed);
+        let received = (380_000 / slow + random.below(9_000)) * share / 10;
         let mut point = TimelinePoint {
             second: at as f64,
             established: 64,
@@ -58,10 +68,12 @@ pub(crate) fn echo(seconds: u64) -> Report {
             ..TimelinePoint::default()
         };
         point.set_latency(&second);
-        total.merge(&second);
+        if (RAMP + 1..=RAMP + seconds).contains(&at) {
+            total.merge(&second);
+            messages += received;
+        }
         timeline.push(point);
     }
-    let messages: u64 = timeline.iter().map(|point| point.received).sum();
     let mut report = Report {
         scenario: Scenario::Echo,
         version: "0.1.0".into(),
@@ -84,6 +96,7 @@ pub(crate) fn echo(seconds: u64) -> Report {
             per_second: 640.0,
             ..Connections::default()
         },
+        measured_from_second: RAMP as f64 + 0.1,
         measured_seconds: seconds as f64,
         messages: Some(Messages {
             sent: messages,
@@ -131,6 +144,7 @@ pub(crate) fn idle() -> Report {
             per_second: 22_988.5,
             ..Connections::default()
         },
+        measured_from_second: 4.4,
         measured_seconds: 60.0,
         messages: None,
         latency_us: None,

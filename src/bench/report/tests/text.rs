@@ -18,6 +18,16 @@ fn the_text_is_what_was_agreed() {
 }
 
 #[test]
+fn the_page_shows_such_a_text() {
+    let text = render(&sample::echo(90), Style::Plain);
+    let page = include_str!("../../../../docs/bench.md");
+    assert!(
+        page.contains(&format!("```text\n{text}```")),
+        "docs/bench.md shows another text:\n{text}"
+    );
+}
+
+#[test]
 fn lines_fit_and_hold_nothing_that_a_terminal_acts_upon() {
     for report in [sample::echo(1), sample::echo(3_600), sample::idle(), sample::faulty()] {
         let text = render(&report, Style::Plain);
