@@ -174,7 +174,8 @@ fn over_time(report: &Report) -> String {
         let last = |bundle: &[Interval<'_>]| bundle.last().map(|i| i.point.established as f64);
         rows.push(row("established", &bundles, last, amount));
     } else {
-        rows.push(row("received", &bundles, received_per_second, rate));
+        let name = headline::timed(report.scenario);
+        rows.push(row(name, &bundles, received_per_second, rate));
     }
     let p99 =
         |bundle: &[Interval<'_>]| bundle.iter().filter_map(|i| i.point.p99_us).reduce(f64::max);

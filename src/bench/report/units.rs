@@ -1,10 +1,12 @@
 //! Quantities as people read them: three significant figures, a unit, no digits without meaning.
 //! Text, page and plots all take their numbers from here, so they never disagree.
 
-/// Three significant figures of something below a thousand: `1.23`, `12.3`, `123`.
+/// Three significant figures of something below a thousand: `1.23`, `12.3`, `123`; two of what is
+/// small: `0.97`, `0.012`.
 fn figures(value: f64) -> String {
     let decimals = match value.abs() {
         0.0 => 0,
+        tiny if tiny < 0.095 => (1.0 - tiny.log10().floor()).min(6.0) as usize,
         small if small < 9.995 => 2,
         small if small < 99.95 => 1,
         _large => 0,
@@ -140,13 +142,15 @@ mod tests {
 
     #[test]
     fn amounts_have_three_figures() {
-        let said: Vec<String> =
-            [0.0, 0.97, 64.0, 640.5, 999.4, 999.6, 1_000.0, 9_996.0, 380_123.0, 1.5e6, 2e15]
-                .map(amount)
-                .to_vec();
+        let said: Vec<String> = [
+            0.0, 0.00028, 0.0123, 0.97, 64.0, 640.5, 999.4, 999.6, 1_000.0, 9_996.0, 380_123.0,
+            1.5e6, 2e15,
+        ]
+        .map(amount)
+        .to_vec();
         let expected = [
-            "0", "0.97", "64", "640", "999", "1.00 k", "1.00 k", "10.0 k", "380 k", "1.50 M",
-            "2000 T",
+            "0", "0.00028", "0.012", "0.97", "64", "640", "999", "1.00 k", "1.00 k", "10.0 k",
+            "380 k", "1.50 M", "2000 T",
         ];
         assert_eq!(said, expected);
         assert_eq!(rate(380_123.0), "380 k/s");
