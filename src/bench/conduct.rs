@@ -4,12 +4,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::clock::Clock;
 use super::plan::{Plan, Work};
 use super::published::Published;
+use super::report::progress::{Phase, Progress};
 use super::report::{FaultLog, Report, TimelinePoint};
 use super::ring::{self, Seat};
 use super::stage::{Board, Stage, Sums};
@@ -42,16 +43,42 @@ pub enum BenchError {
 /// How a run stands.
 #[derive(Clone, Debug)]
 pub struct Live {
-    /// The last sample.
-    pub last: TimelinePoint,
-    /// The length of its interval.
-    pub interval_seconds: f64,
-    /// Connections that were asked for.
-    pub asked: u64,
-    /// What went wrong so far.
-    pub faults: FaultLog,
-    /// Until messages are no longer sent; none while connections are being opened.
-    pub left: Option<Duration>,
+    work: Work,
+    phase: Phase,
+    /// The last sample, and the length of its interval.
+    last: TimelinePoint,
+    interval_seconds: f64,
+    established_before: u64,
+    asked: u64,
+    faults: FaultLog,
+    /// Until the end of the window.
+    left: Option<Duration>,
+}
+
+impl Live {
+    /// The same for people.
+    pub fn progress(&self) -> Progress<'_> {
+        let per_second = |count: u64| count as f64 / self.interval_seconds;
+        let (has_messages, connects) = match self.work {
+            Work::Idle { .. } => (false, None),
+            Work::Handshake { .. } => (false, Some(self.last.received)),
+            Work::Echo { .. } | Work::Fanout(_) => (true, None),
+        };
+        let opened = self.last.established.saturating_sub(self.established_before);
+        let connects = connects.or((self.phase == Phase::Connecting).then_some(opened));
+        Progress {
+            phase: self.phase,
+            elapsed_seconds: self.last.second,
+            remaining_seconds: self.left.map(|left| left.as_secs_f64()),
+            established: self.last.established,
+            asked: self.asked,
+            connects_per_second: connects.map(per_second),
+            sent_per_second: has_messages.then(|| per_second(self.last.sent)),
+            received_per_second: has_messages.then(|| per_second(self.last.received)),
+            p99_us: self.last.p99_us,
+            faults: &self.faults,
+        }
+    }
 }
 
 /// Carries a plan out. `show` is told how it stands about once a second.
@@ -72,10 +99,9 @@ struct Conductor<'a> {
     plan: Arc<Plan>,
     clock: Clock,
     board: Arc<Board>,
-    threads: Vec<JoinHandle<()>>,
     ended: Receiver<io::Result<Tally>>,
     /// Rings that have ended before they were told to.
-    early: Vec<io::Result<Tally>>,
+    early: Vec<Tally>,
     show: &'a mut dyn FnMut(&Live),
     timeline: Vec<TimelinePoint>,
     sampled: Sampled,
@@ -99,7 +125,6 @@ impl<'a> Conductor<'a> {
         };
         let published = Arc::new(Published::new(publishers));
         let (tell, ended) = channel();
-        let mut threads = Vec::new();
         for ring in 0..plan.rings {
             let seat = Seat {
                 ring,
@@ -111,13 +136,16 @@ impl<'a> Conductor<'a> {
             let tell = tell.clone();
             let thread = Builder::new().name(format!("bench-{ring}")).spawn(move || {
                 pin(&seat);
-                let ran = catch_unwind(AssertUnwindSafe(|| ring::run(&seat)));
-                let panicked = |_| Err(io::Error::other("a ring's thread has panicked"));
                 // Nobody listens any more when the conductor has given up.
-                let _told = tell.send(ran.unwrap_or_else(panicked));
+                let found = |tally| tell.send(Ok(tally)).unwrap_or_default();
+                let ran = catch_unwind(AssertUnwindSafe(|| ring::run(&seat, found)));
+                let panicked = |_| Err(io::Error::other("a ring's thread has panicked"));
+                if let Err(error) = ran.unwrap_or_else(panicked) {
+                    tell.send(Err(error)).unwrap_or_default();
+                }
             });
             let failed = |error| BenchError::Kernel { what: "starting a thread", error };
-            threads.push(thread.map_err(failed)?);
+            thread.map_err(failed)?;
         }
         let usage = plan.server_pid.and_then(watch::look);
         let sampled = Sampled { at: Instant::now(), sums: Sums::default(), usage, faults: 0 };
@@ -125,7 +153,6 @@ impl<'a> Conductor<'a> {
             plan,
             clock,
             board,
-            threads,
             ended,
             early: Vec::new(),
             show,
@@ -216,7 +243,7 @@ impl<'a> Conductor<'a> {
         match self.ended.recv_timeout(duration) {
             Ok(outcome) => {
                 let failed = |error| BenchError::Kernel { what: "running a ring", error };
-                self.early.push(Ok(outcome.map_err(failed)?));
+                self.early.push(outcome.map_err(failed)?);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(duration),
@@ -247,21 +274,43 @@ impl<'a> Conductor<'a> {
         let until_ns = self.board.window().until_ns;
         let is_known = until_ns != Window::NEVER.until_ns;
         let left = is_known.then(|| Duration::from_nanos(until_ns.saturating_sub(now_ns)));
-        let asked = u64::from(self.plan.connections);
-        let faults = slow.faults.total();
-        (self.show)(&Live { last: point, interval_seconds, asked, faults: slow.faults, left });
+        let live = Live {
+            work: self.plan.work,
+            phase: self.phase(now_ns),
+            last: point,
+            interval_seconds,
+            established_before: before.established,
+            asked: u64::from(self.plan.connections),
+            faults: slow.faults,
+            left,
+        };
+        let faults = live.faults.total();
+        (self.show)(&live);
         self.timeline.push(point);
         self.sampled = Sampled { at, sums, usage, faults };
     }
 
+    fn phase(&self, now_ns: u64) -> Phase {
+        let window = self.board.window();
+        match self.board.stage() {
+            Stage::Opening => Phase::Connecting,
+            Stage::Loading if now_ns < window.from_ns => Phase::WarmingUp,
+            Stage::Loading => Phase::Measuring,
+            Stage::Draining | Stage::Settling | Stage::Ended => Phase::Finishing,
+        }
+    }
+
+    /// Hears what all rings have found. Their threads go on closing connections for a while, which
+    /// nobody has to wait for.
     fn end(self) -> Result<Vec<Tally>, BenchError> {
         self.board.advance(Stage::Ended);
-        for thread in self.threads {
-            thread.join().expect("a ring's thread does not panic");
-        }
-        let outcomes = self.early.into_iter().chain(self.ended.try_iter());
         let failed = |error| BenchError::Kernel { what: "running a ring", error };
-        outcomes.map(|outcome| outcome.map_err(failed)).collect()
+        let mut tallies = self.early;
+        while tallies.len() < usize::from(self.plan.rings) {
+            let ended = self.ended.recv().expect("each ring tells how it ended");
+            tallies.push(ended.map_err(failed)?);
+        }
+        Ok(tallies)
     }
 }
 

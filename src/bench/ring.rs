@@ -42,22 +42,23 @@ pub(super) struct Seat {
     pub(super) published: Arc<Published>,
 }
 
-/// Runs one ring from the first connect to the end of the run.
-pub(super) fn run(seat: &Seat) -> io::Result<Tally> {
+/// Runs one ring from the first connect to the end of the run. `found` is told what it has counted
+/// before its connections are closed: with many of them that takes a while.
+pub(super) fn run(seat: &Seat, found: impl FnOnce(Tally)) -> io::Result<()> {
     let (first, count) = seat.plan.share_of(seat.ring);
     let plan = &seat.plan;
     match plan.work {
-        Work::Idle { topics: _ } => work(seat, &mut Idle, |_, _| {}),
-        Work::Handshake { .. } => work(seat, &mut Handshake, |_, _| {}),
+        Work::Idle { topics: _ } => work(seat, &mut Idle, |_, _| {}, found),
+        Work::Handshake { .. } => work(seat, &mut Handshake, |_, _| {}, found),
         Work::Echo { form, bytes, pace } => {
             let mut echo = Echo::new(plan, Codec::new(form, bytes), pace, first, count);
-            work(seat, &mut echo, |_, _| {})
+            work(seat, &mut echo, |_, _| {}, found)
         }
         Work::Fanout(shape) => {
             let form: Form = plan.dialect.form();
             let codec = Codec::new(form, shape.bytes);
             let mut fanout = Fanout::new(plan, shape, codec, first, count);
-            work(seat, &mut fanout, Fanout::announce)
+            work(seat, &mut fanout, Fanout::announce, found)
         }
     }
 }
@@ -66,7 +67,8 @@ fn work<S: Scenario>(
     seat: &Seat,
     scenario: &mut S,
     announce: impl Fn(&S, &Published),
-) -> io::Result<Tally> {
+    found: impl FnOnce(Tally),
+) -> io::Result<()> {
     let (first, count) = seat.plan.share_of(seat.ring);
     let mut driver = Driver::new(driver_config(&seat.plan, count))?;
     let seed = u64::from(std::process::id()) << 32 | u64::from(seat.ring);
@@ -89,7 +91,8 @@ fn work<S: Scenario>(
         }
         let next_ns = hand.turn(stage, scenario, &seat.published);
         if stage == Stage::Ended {
-            return Ok(hand.end(scenario.outstanding(&seat.published)));
+            found(hand.end(scenario.outstanding(&seat.published)));
+            return Ok(());
         }
         let now_ns = seat.clock.now_ns();
         let wait = match next_ns.saturating_sub(now_ns) {

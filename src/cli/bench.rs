@@ -8,7 +8,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::CliError;
 use super::bench_plan;
-use crate::bench::{Live, Pace, Work, conduct};
+use crate::bench::report::text::Style;
+use crate::bench::report::{Report, html, text};
+use crate::bench::{Live, Pace, conduct};
 
 /// Loads a server in the client role, checks every message, and reports.
 #[derive(Clone, Debug, Args)]
@@ -202,24 +204,56 @@ impl PaceArgs {
 /// Carries it out. A run with any fault is a failure.
 pub fn run(
     args: &BenchArgs,
-    output: &mut dyn Write,
+    output: &mut (impl Write + IsTerminal),
     notes: &mut (impl Write + IsTerminal),
 ) -> Result<(), CliError> {
     let (common, plan) = bench_plan::of(&args.scenario)?;
-    let is_handshake = matches!(plan.work, Work::Handshake { .. });
-    let mut show = |live: &Live| {
+    let mut line = ProgressLine { is_terminal: notes.is_terminal(), width: 0 };
+    let report = conduct(plan, &mut |live| {
         if !common.quiet {
-            let _ = writeln!(notes, "{:?} {is_handshake}", live.last);
+            line.show(live, notes);
         }
-    };
-    let report = conduct(plan, &mut show).map_err(CliError::runtime)?;
-    write!(output, "{}", report.to_json()).map_err(CliError::runtime)?;
-    if let Some(path) = &common.json {
-        std::fs::write(path, report.to_json()).map_err(|error| {
+    });
+    line.end(notes);
+    let report = report.map_err(CliError::runtime)?;
+    let style = if output.is_terminal() { Style::Terminal } else { Style::Plain };
+    output.write_all(text::render(&report, style).as_bytes()).map_err(CliError::runtime)?;
+    for (path, content) in
+        [(&common.json, Report::to_json as fn(&Report) -> String), (&common.html, html::page)]
+    {
+        let Some(path) = path else { continue };
+        std::fs::write(path, content(&report)).map_err(|error| {
             CliError::runtime(format!("{} can't be written: {error}", path.display()))
         })?;
     }
-    if report.ok() { Ok(()) } else { Err(CliError::runtime("the run had faults")) }
+    if report.ok() { Ok(()) } else { Err(CliError::runtime("the run is not good: see its faults")) }
+}
+
+/// One line that is written again and again on a terminal, and line by line elsewhere.
+struct ProgressLine {
+    is_terminal: bool,
+    /// Columns of what stands there.
+    width: usize,
+}
+
+impl ProgressLine {
+    /// Progress is a courtesy: a run does not end because nobody can see it.
+    fn show(&mut self, live: &Live, notes: &mut impl Write) {
+        let line = live.progress().line();
+        let _ = if self.is_terminal {
+            write!(notes, "\r{line:<width$}", width = self.width)
+        } else {
+            writeln!(notes, "{line}")
+        };
+        let _ = notes.flush();
+        self.width = line.chars().count();
+    }
+
+    fn end(&self, notes: &mut impl Write) {
+        if self.is_terminal && self.width > 0 {
+            let _ = write!(notes, "\r{:width$}\r", "", width = self.width);
+        }
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
