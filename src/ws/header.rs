@@ -4,7 +4,7 @@
 //! verdict does not depend on how the stream was cut.
 
 use super::fault::PeerFault;
-use super::opcode::Opcode;
+use super::opcode::{Kind, Opcode};
 use super::protocol::Role;
 
 /// Octets of the longest header.
@@ -17,6 +17,8 @@ const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
+const FIN_TEXT: u8 = FIN | Opcode::Text as u8;
+const FIN_BINARY: u8 = FIN | Opcode::Binary as u8;
 
 /// A decoded header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,44 @@ pub fn decode(input: &[u8], role: Role) -> Result<Option<Header>, PeerFault> {
     }
     let Some(&mask) = input[at..].first_chunk::<4>() else { return Ok(None) };
     Ok(Some(Header { fin, opcode, payload_len, mask: Some(mask), header_bytes: at + 4 }))
+}
+
+/// The frame of a whole message, all of it there, with a length of 7 or 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ShortMessage {
+    pub(super) kind: Kind,
+    pub(super) mask: Option<[u8; 4]>,
+    pub(super) header_bytes: usize,
+    pub(super) payload_bytes: usize,
+}
+
+/// Sees whether `input` begins with what nearly every message is: one frame that is all there.
+/// `None` says nothing but that [`decode`] has to look.
+#[inline]
+pub(super) fn peek_message(input: &[u8], role: Role) -> Option<ShortMessage> {
+    let &[first, second, a, b, ..] = input else { return None };
+    let kind = match first {
+        FIN_TEXT => Kind::Text,
+        FIN_BINARY => Kind::Binary,
+        _ => return None,
+    };
+    let short = second & LENGTH;
+    let (payload_bytes, at) = match short {
+        LENGTH_64 => return None,
+        LENGTH_16 => (usize::from(u16::from_be_bytes([a, b])), 4),
+        short => (usize::from(short), 2),
+    };
+    let is_minimal = short != LENGTH_16 || payload_bytes >= usize::from(LENGTH_16);
+    let is_masked = second & MASKED != 0;
+    if !is_minimal || is_masked != (role == Role::Server) {
+        return None;
+    }
+    let (mask, header_bytes) = match is_masked {
+        true => (Some(*input[at..].first_chunk::<4>()?), at + 4),
+        false => (None, at),
+    };
+    let is_whole = input.len() >= header_bytes + payload_bytes;
+    is_whole.then_some(ShortMessage { kind, mask, header_bytes, payload_bytes })
 }
 
 /// The payload's length and where the header goes on after it.

@@ -9,7 +9,7 @@
 //! before anything is kept of its payload; W4 nothing is read after a close frame or a fault.
 
 use super::fault::PeerFault;
-use super::header::{self, Header};
+use super::header::{self, Header, ShortMessage};
 use super::mask;
 use super::message::{Event, Message, Step, control_event};
 use super::opcode::{Class, Control, Kind};
@@ -97,6 +97,13 @@ impl Protocol {
             return Ok(Step { consumed: input.len(), event: None });
         }
         self.settle(pool);
+        if self.partial.is_none()
+            && let Some(short) = header::peek_message(input, self.role)
+            && limits.fragments_max > 0
+            && short.payload_bytes <= limits.message_bytes_max
+        {
+            return self.take_short(short, input);
+        }
         let (consumed, found) = match self.advance(input, limits, pool) {
             Ok(advanced) => advanced,
             Err(fault) => {
@@ -124,6 +131,25 @@ impl Protocol {
             What::Control(control) => control_event(control, payload)?,
         };
         Ok(Step { consumed, event: Some(event) })
+    }
+
+    /// The hot path: a message in one frame that is all there, and nothing unfinished before it.
+    fn take_short<'a>(
+        &mut self,
+        short: ShortMessage,
+        input: &'a mut [u8],
+    ) -> Result<Step<'a>, PeerFault> {
+        let consumed = short.header_bytes + short.payload_bytes;
+        let payload = &mut input[short.header_bytes..consumed];
+        if let Some(mask) = short.mask {
+            mask::apply(mask, 0, payload);
+        }
+        if short.kind == Kind::Text && simdutf8::basic::from_utf8(payload).is_err() {
+            self.ended = true;
+            return Err(PeerFault::InvalidUtf8);
+        }
+        let message = Message { kind: short.kind, payload };
+        Ok(Step { consumed, event: Some(Event::Message(message)) })
     }
 
     /// Heap octets held for an unfinished message.
