@@ -159,21 +159,20 @@ impl Outbox {
             return Ok(self.level(link));
         }
         let data_max = self.limits.bytes_max - EGRESS_CONTROL_RESERVE_BYTES;
-        let staged = self.entry_of(link).map_or(0, |entry| entry.direct_bytes);
+        let entry = self.index_of(link);
+        let staged = entry.map_or(0, |entry| self.entries[entry].direct_bytes);
         let is_data = matches!(tag, Tag::Direct | Tag::Pong);
         if is_data && staged + len + EGRESS_FRAME_OVERHEAD_BYTES > data_max {
             return Err(Full);
         }
         let piece = if len < ARENA_FRAME_BYTES_MAX && len <= self.staging.room() {
-            let start = self.staging.mark();
-            self.staging.write(head);
-            self.staging.write(body);
-            Piece::Arena { start, len: len as u32 }
+            self.staging.write_frame(head, body)
         } else {
             self.staging.share(Bytes::from([head, body].concat()))
         };
-        self.append(link, piece, Origin::Direct, len);
-        Ok(self.level(link))
+        self.append(link, entry, piece, Origin::Direct, len);
+        // Nothing waits, so what was staged in this turn is all.
+        Ok(self.taken(staged + len))
     }
 
     /// Stages a topic's messages once, for any number of [`Self::deliver`].
@@ -204,6 +203,19 @@ impl Outbox {
     /// Takes a staged batch for one subscriber.
     pub fn deliver(&mut self, link: &mut Link, id: BatchId) -> Delivered {
         let batch = &self.batches[id.0 as usize];
+        if link.egress.is_none()
+            && let Some(piece) = batch.whole
+        {
+            let entry = self.index_of(link);
+            self.append(link, entry, piece, Origin::Batch(id), 0);
+            return Delivered::Staged;
+        }
+        self.deliver_frames(link, id)
+    }
+
+    /// The same, frame by frame.
+    fn deliver_frames(&mut self, link: &mut Link, id: BatchId) -> Delivered {
+        let batch = &self.batches[id.0 as usize];
         let frames = batch.frames.clone();
         if link.egress.is_some() {
             let tag = Tag::Message { topic: batch.topic, policy: batch.policy };
@@ -217,15 +229,10 @@ impl Outbox {
             }
             return Delivered::Queued(queued);
         }
-        match batch.whole {
-            Some(piece) => self.append(link, piece, Origin::Batch(id), 0),
-            None => {
-                let shared = batch.first_shared..;
-                for (index, shared) in frames.zip(shared) {
-                    let piece = Piece::Shared { index: shared };
-                    self.append(link, piece, Origin::Frame(id, index), 0);
-                }
-            }
+        let shared = batch.first_shared..;
+        for (index, shared) in frames.zip(shared) {
+            let (entry, piece) = (self.index_of(link), Piece::Shared { index: shared });
+            self.append(link, entry, piece, Origin::Frame(id, index), 0);
         }
         Delivered::Staged
     }
@@ -316,8 +323,11 @@ impl Outbox {
     fn level(&self, link: &Link) -> Taken {
         let staged = self.entry_of(link).map_or(0, |entry| entry.direct_bytes);
         let waiting = link.egress.as_ref().map_or(0, |egress| egress.direct());
-        let congested = waiting + staged > self.high_watermark();
-        if congested { Taken::Congested } else { Taken::Flowing }
+        self.taken(waiting + staged)
+    }
+
+    fn taken(&self, direct_bytes: usize) -> Taken {
+        if direct_bytes > self.high_watermark() { Taken::Congested } else { Taken::Flowing }
     }
 
     fn queue(&mut self, link: &mut Link, frame: Bytes, tag: Tag) -> Result<Queued, Full> {
@@ -396,21 +406,35 @@ impl Outbox {
     }
 
     fn entry_of(&self, link: &Link) -> Option<&Entry> {
-        // The key tells an entry of this turn from a left-over index: no clearing of links, and no
-        // turn counter that could wrap.
-        self.entries.get(link.entry as usize).filter(|entry| entry.key == link.key)
+        self.index_of(link).map(|entry| &self.entries[entry])
     }
 
-    fn append(&mut self, link: &mut Link, piece: Piece, origin: Origin, direct_bytes: usize) {
-        if self.entry_of(link).is_none() {
+    fn index_of(&self, link: &Link) -> Option<usize> {
+        // The key tells an entry of this turn from a left-over index: no clearing of links, and no
+        // turn counter that could wrap.
+        let index = link.entry as usize;
+        self.entries.get(index).is_some_and(|entry| entry.key == link.key).then_some(index)
+    }
+
+    /// Appends to what the connection has staged: to its entry `at`, or as the first of a new one.
+    #[inline]
+    fn append(
+        &mut self,
+        link: &mut Link,
+        at: Option<usize>,
+        piece: Piece,
+        origin: Origin,
+        direct_bytes: usize,
+    ) {
+        let Some(at) = at else {
             let first = self.staging.chain(piece);
             self.origins.push(origin);
             link.entry = self.entries.len() as u32;
             let (key, file) = (link.key, link.file);
             self.entries.push(Entry { key, file, first, last: first, direct_bytes });
             return;
-        }
-        let entry = &mut self.entries[link.entry as usize];
+        };
+        let entry = &mut self.entries[at];
         entry.direct_bytes += direct_bytes;
         let continues = origin == Origin::Direct
             && self.origins[entry.last.0 as usize] == Origin::Direct

@@ -60,6 +60,15 @@ impl Staging {
         self.arena.extend_from_slice(bytes);
     }
 
+    /// Appends a frame in two parts and gives the piece; the caller has checked [`Self::room`].
+    pub fn write_frame(&mut self, head: &[u8], body: &[u8]) -> Piece {
+        let (start, len) = (self.mark(), head.len() + body.len());
+        assert!(len <= self.room(), "S1: the arena never reallocates");
+        self.arena.extend_from_slice(head);
+        self.arena.extend_from_slice(body);
+        Piece::Arena { start, len: len as u32 }
+    }
+
     /// The arena from `start` on, to be changed in place.
     pub fn tail_mut(&mut self, start: u32) -> &mut [u8] {
         &mut self.arena[start as usize..]
