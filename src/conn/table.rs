@@ -52,6 +52,14 @@ impl Stage {
             Stage::Ended => Phase::Ended,
         }
     }
+
+    /// Heap octets held for an unfinished message.
+    pub fn partial_bytes(&self) -> usize {
+        match self {
+            Stage::Open { protocol } | Stage::Closing { protocol } => protocol.partial_bytes(),
+            Stage::Upgrading { .. } | Stage::Ended => 0,
+        }
+    }
 }
 
 /// See the module's header.

@@ -101,7 +101,8 @@ impl<H: Handler> Shard<H> {
             }
             Some(Event::Pong(_)) => core.counters.inc(Metric::PongsReceived),
         }
-        let holds = self.partial_bytes(key);
+        // S2: nobody has ended it yet.
+        let holds = self.table.at_mut(key.slot).stage.partial_bytes();
         self.core.account_ingress(held, holds);
         self.carry_out_commands(key);
         Looked::Found(used)
@@ -130,11 +131,6 @@ impl<H: Handler> Shard<H> {
     }
 
     pub(super) fn partial_bytes(&self, key: ConnKey) -> usize {
-        match self.table.get(key).map(|conn| &conn.stage) {
-            Some(Stage::Open { protocol } | Stage::Closing { protocol }) => {
-                protocol.partial_bytes()
-            }
-            Some(Stage::Upgrading { .. } | Stage::Ended) | None => 0,
-        }
+        self.table.get(key).map_or(0, |conn| conn.stage.partial_bytes())
     }
 }

@@ -210,10 +210,15 @@ impl<H: Handler> Shard<H> {
     }
 
     /// S2.
+    #[inline]
     pub(super) fn carry_out_commands(&mut self, key: ConnKey) {
-        if self.core.commands.is_empty() {
-            return;
+        if !self.core.commands.is_empty() {
+            self.carry_out_all(key);
         }
+    }
+
+    #[inline(never)]
+    fn carry_out_all(&mut self, key: ConnKey) {
         for command in std::mem::take(&mut self.core.commands) {
             match command {
                 Command::Close { reason, text } => self.close(key, reason, &text),
