@@ -70,8 +70,16 @@ struct Batch {
     frames: std::ops::Range<usize>,
     /// All frames in one piece; `None` when the arena had no room for them. Then each frame is a
     /// piece of its own, the first of them with this index among the shared ones.
-    whole: Option<Piece>,
+    whole: Option<Whole>,
     first_shared: u32,
+}
+
+/// A batch in one piece, with the one segment that all its subscribers share as long as it is all
+/// that they are sent.
+#[derive(Clone, Copy)]
+struct Whole {
+    piece: Piece,
+    segment: SegmentId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,18 +204,26 @@ impl Outbox {
             }
         }
         let frames = start..self.frames.len();
+        let id = BatchId(self.batches.len() as u32);
+        let whole = whole.map(|piece| {
+            self.origins.push(Origin::Batch(id));
+            Whole { piece, segment: self.staging.chain(piece) }
+        });
         self.batches.push(Batch { topic, policy, frames, whole, first_shared });
-        BatchId(self.batches.len() as u32 - 1)
+        id
     }
 
     /// Takes a staged batch for one subscriber.
+    #[inline(always)]
     pub fn deliver(&mut self, link: &mut Link, id: BatchId) -> Delivered {
         let batch = &self.batches[id.0 as usize];
         if link.egress.is_none()
-            && let Some(piece) = batch.whole
+            && let Some(whole) = batch.whole
         {
-            let entry = self.index_of(link);
-            self.append(link, entry, piece, Origin::Batch(id), 0);
+            match self.index_of(link) {
+                None => self.enter(link, whole.segment, 0),
+                Some(at) => self.append(link, Some(at), whole.piece, Origin::Batch(id), 0),
+            }
             return Delivered::Staged;
         }
         self.deliver_frames(link, id)
@@ -416,6 +432,27 @@ impl Outbox {
         self.entries.get(index).is_some_and(|entry| entry.key == link.key).then_some(index)
     }
 
+    /// Makes the connection's entry of this turn.
+    #[inline]
+    fn enter(&mut self, link: &mut Link, first: SegmentId, direct_bytes: usize) {
+        link.entry = self.entries.len() as u32;
+        let (key, file) = (link.key, link.file);
+        self.entries.push(Entry { key, file, first, last: first, direct_bytes });
+    }
+
+    /// Gives an entry that consists of a shared segment one of its own, to which more is appended.
+    fn unshare(&mut self, at: usize) {
+        let entry = &mut self.entries[at];
+        if let Origin::Batch(id) = self.origins[entry.first.0 as usize]
+            && let Some(whole) = self.batches[id.0 as usize].whole
+            && whole.segment == entry.first
+        {
+            entry.first = self.staging.chain(whole.piece);
+            entry.last = entry.first;
+            self.origins.push(Origin::Batch(id));
+        }
+    }
+
     /// Appends to what the connection has staged: to its entry `at`, or as the first of a new one.
     #[inline]
     fn append(
@@ -429,10 +466,7 @@ impl Outbox {
         let Some(at) = at else {
             let first = self.staging.chain(piece);
             self.origins.push(origin);
-            link.entry = self.entries.len() as u32;
-            let (key, file) = (link.key, link.file);
-            self.entries.push(Entry { key, file, first, last: first, direct_bytes });
-            return;
+            return self.enter(link, first, direct_bytes);
         };
         let entry = &mut self.entries[at];
         entry.direct_bytes += direct_bytes;
@@ -440,6 +474,8 @@ impl Outbox {
             && self.origins[entry.last.0 as usize] == Origin::Direct
             && self.staging.grow(entry.last, piece);
         if !continues {
+            self.unshare(at);
+            let entry = &mut self.entries[at];
             entry.last = self.staging.extend(entry.last, piece);
             self.origins.push(origin);
         }
