@@ -6,7 +6,8 @@ use crate::handler::{Ctx, Handler, Message};
 use crate::metrics::Metric;
 use crate::ws::close::CloseCode;
 
-/// Gives back what it gets, publishes `p...` to a topic that `s` subscribes to, and closes on `x`.
+/// Gives back what it gets, publishes `p...` to a topic that `s` subscribes to, `P...` to one that
+/// `S` subscribes to, and closes on `x`.
 #[derive(Default)]
 struct Plain {
     closed: Vec<CloseReason>,
@@ -18,9 +19,13 @@ impl Handler for Plain {
     fn on_message(&mut self, ctx: &mut Ctx<'_, ()>, message: Message<'_>) {
         match message.payload {
             b"s" => ctx.subscribe("t", b"").expect("room"),
+            b"S" => ctx.subscribe("u", b"").expect("room"),
             b"x" => ctx.close(CloseCode(4000), "asked"),
             payload @ [b'p', ..] => {
                 let _ = ctx.publish("t", "", payload, message.kind, b"");
+            }
+            payload @ [b'P', ..] => {
+                let _ = ctx.publish("u", "", payload, message.kind, b"");
             }
             _ => {
                 let _ = ctx.send(message);
@@ -199,4 +204,32 @@ fn a_peer_that_vanishes_frees_its_place() {
         assert!(world.client(client).is_closed);
     }
     assert_eq!((world.connections(), world.count(Metric::Subscriptions)), (0, 0));
+}
+
+/// Subscribers of one topic share what is staged for it, until one of them is sent more.
+#[test]
+fn what_one_subscriber_is_sent_beside_a_shared_batch_reaches_nobody_else() {
+    let mut world = world();
+    let clients: Vec<usize> = (0..4).map(|_| world.connect(0, "/")).collect();
+    for client in &clients {
+        world.send_text(*client, "s");
+    }
+    for client in [clients[1], clients[3]] {
+        world.send_text(client, "S");
+    }
+    for publishes in [["p1", "P2"], ["P3", "p4"]] {
+        for text in publishes {
+            world.write_text(clients[0], text);
+        }
+        world.run();
+        let of_t: Vec<&str> = publishes.into_iter().filter(|text| text.starts_with('p')).collect();
+        for client in &clients {
+            let mut texts = world.texts(*client);
+            texts.sort_unstable();
+            let has_both = *client == clients[1] || *client == clients[3];
+            let mut expected = if has_both { publishes.to_vec() } else { of_t.clone() };
+            expected.sort_unstable();
+            assert_eq!(texts, expected, "client {client}");
+        }
+    }
 }
