@@ -358,6 +358,9 @@ impl Clients {
                     match said {
                         Said::Subscribed => self.subscribed(slot, scenario),
                         Said::Payload(_) | Said::Other => {}
+                        Said::Refused(what) => {
+                            return self.fail(slot, FaultCause::Refused, || what);
+                        }
                         Said::Wrong(what) => return self.fail(slot, FaultCause::Protocol, || what),
                     }
                 }

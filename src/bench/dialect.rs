@@ -24,7 +24,9 @@ pub(super) enum Said<'a> {
     Subscribed,
     /// An answer that changes nothing here.
     Other,
-    /// A refusal, or something that can't be understood.
+    /// A request of ours was answered with an error.
+    Refused(String),
+    /// Something that can't be understood.
     Wrong(String),
 }
 
@@ -125,6 +127,7 @@ fn understand_json(message: &[u8], bytes: usize) -> Said<'_> {
     match type_of(message).as_deref() {
         Some("subscribed") => Said::Subscribed,
         Some("welcome" | "ack" | "pong" | "join" | "leave") => Said::Other,
+        Some("error") => Said::Refused(shorten(message)),
         Some(_) | None => Said::Wrong(shorten(message)),
     }
 }
@@ -155,7 +158,7 @@ mod tests {
             assert!(matches!(said, Said::Wrong(_)), "{bytes}");
         }
         let error = br#"{"type":"error","code":"overloaded","message":"no"}"#;
-        assert!(matches!(Dialect::Ringwire.understand(Kind::Text, error, 10), Said::Wrong(_)));
+        assert!(matches!(Dialect::Ringwire.understand(Kind::Text, error, 10), Said::Refused(_)));
         let subscribed = br#"{"type":"subscribed","id":1,"topic":"bench:1","offset":0}"#;
         assert_eq!(Dialect::Ringwire.understand(Kind::Text, subscribed, 10), Said::Subscribed);
         for short in [&b""[..], b"{", br#"{"type":"message""#, br#"{"type":"message"}"#] {

@@ -154,6 +154,7 @@ impl Scenario for Fanout {
             match self.dialect.understand(message.kind, message.payload, self.codec.bytes()) {
                 Said::Payload(payload) => payload,
                 Said::Subscribed | Said::Other => return,
+                Said::Refused(what) => return io.tally.faults.add(FaultCause::Refused, || what),
                 Said::Wrong(what) => return io.tally.faults.add(FaultCause::Protocol, || what),
             };
         let stamp = self.codec.read(payload);

@@ -196,7 +196,11 @@ fn settings(plan: &Plan) -> Settings {
         ..Settings::default()
     };
     match plan.work {
-        Work::Idle { topics } => settings.topics = Some(u64::from(topics)),
+        Work::Idle { topics } => {
+            settings.topics = Some(u64::from(topics));
+            settings.hold_seconds = settings.duration_seconds.take();
+            settings.warmup_seconds = None;
+        }
         Work::Handshake { reset } => {
             settings.in_flight = Some(u64::from(plan.connections));
             settings.close = Some(if reset { "reset" } else { "frame" }.to_owned());
