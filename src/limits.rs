@@ -217,11 +217,15 @@ pub const BENCH_EGRESS_BYTES_MAX: usize = 16 << 20;
 pub const BENCH_EGRESS_TOTAL_BYTES_MAX: usize = 1 << 30;
 /// Connections that it opens at a time, all rings together.
 pub const BENCH_OPENING_MAX: u32 = 1024;
-/// How long a connect, an upgrade or a subscription may take.
-pub const BENCH_OPENING_TIMEOUT_MS: u64 = 30_000;
-/// How long messages may still arrive when nothing more is sent.
+/// How long a server may take to end the stream after the closing handshake.
+pub const BENCH_LINGER_MS: u64 = 1_000;
+/// Between the order to send and the first message: all rings have heard of it by then.
+pub const BENCH_LEAD_MS: u64 = 100;
+/// A run ends early when nobody has come in for so long and as many as may at a time have failed.
+pub const BENCH_HOPELESS_MS: u64 = 1_000;
+/// How long messages may still arrive when nothing more is sent, unless the plan has less.
 pub const BENCH_DRAIN_TIMEOUT_MS: u64 = 10_000;
-/// How long opening may go on without any progress.
-pub const BENCH_STALL_TIMEOUT_MS: u64 = 60_000;
+/// How long opening may go on without any progress, beyond what the plan allows one connection.
+pub const BENCH_STALL_TIMEOUT_MS: u64 = 30_000;
 /// Numbers that a fan-out checks: subscribers times publishers.
 pub const BENCH_STREAMS_MAX: u64 = 1 << 28;

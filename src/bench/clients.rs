@@ -17,12 +17,12 @@ use super::published::Published;
 use super::report::FaultCause;
 use crate::base::{ConnKey, Generation, Slot, Tick};
 use crate::conn::{Link, Recv, Send, Teardown};
-use crate::limits::{BENCH_OPENING_TIMEOUT_MS, HEAD_BYTES_MAX};
+use crate::limits::{BENCH_LINGER_MS, HEAD_BYTES_MAX};
 use crate::ring::{
     Completion, FileSlot, KernelFault, Op, OpQueue, PeerAddr, SourceId, Staging, TargetId,
 };
 use crate::ws::accept_key::UpgradeKey;
-use crate::ws::client::{Response, parse_response, write_request};
+use crate::ws::client::{Response, UpgradeFault, parse_response, write_request};
 use crate::ws::message::{Event, Message};
 use crate::ws::opcode::Opcode;
 use crate::ws::protocol::{Protocol, Role};
@@ -31,6 +31,10 @@ use crate::ws::protocol::{Protocol, Role};
 pub(super) trait Scenario {
     /// Sends what is due. Gives the moment at which the next message will be.
     fn turn(&mut self, clients: &mut Clients) -> Option<u64>;
+    /// Nothing that was due before this moment has still to be sent.
+    fn has_sent_all(&self, _until_ns: u64) -> bool {
+        true
+    }
     /// A connection is ready. True when it is to be closed again at once.
     fn opened(&mut self, io: &mut Io, slot: Slot) -> bool;
     /// A message came.
@@ -57,8 +61,10 @@ enum Stage {
     /// The answer to the subscription is awaited.
     Subscribing(Protocol),
     Open(Protocol),
-    /// Our close frame is out.
-    Closing,
+    /// Our close frame is out, and the server's is awaited.
+    Closing(Protocol),
+    /// Both are out: it is for the server to end the stream.
+    Lingering,
     /// What the kernel still holds is awaited.
     Ended,
 }
@@ -79,8 +85,10 @@ pub(super) struct Clients {
     table: Vec<Client>,
     /// Receives to be armed again.
     unarmed: Vec<Slot>,
-    /// Who has to have come further by when, in order.
+    /// Who has to have come further by when, in order. Whoever has is dropped from the front early.
     deadlines: VecDeque<(u64, ConnKey)>,
+    /// Until when a server may end the stream, in order.
+    lingering: VecDeque<(u64, ConnKey)>,
     /// Connections between their beginning and their being ready.
     opening: u32,
     generation: u32,
@@ -98,6 +106,7 @@ impl Clients {
             table: (0..count).map(nobody).collect(),
             unarmed: Vec::new(),
             deadlines: VecDeque::new(),
+            lingering: VecDeque::new(),
             opening: 0,
             generation: 0,
             is_settled: true,
@@ -151,12 +160,11 @@ impl Clients {
         self.io.orders()
     }
 
-    /// Begins to connect.
-    pub(super) fn connect(&mut self, slot: Slot) {
+    /// Begins to connect what was due at `began_ns`.
+    pub(super) fn connect(&mut self, slot: Slot, began_ns: u64) {
         self.generation += 1;
         let client = &mut self.table[slot.index()];
         assert!(matches!(client.stage, Stage::Idle), "C1");
-        let began_ns = self.io.now_ns;
         *client =
             Client { link: link(slot.0, self.generation), stage: Stage::Connecting { began_ns } };
         // Until it is over it stands for what the kernel holds of our sending side.
@@ -221,7 +229,7 @@ impl Clients {
     }
 
     fn await_progress(&mut self, key: ConnKey) {
-        let deadline = self.io.now_ns + BENCH_OPENING_TIMEOUT_MS * 1_000_000;
+        let deadline = self.io.now_ns + self.plan.timeout.as_nanos() as u64;
         self.deadlines.push_back((deadline, key));
     }
 
@@ -260,7 +268,9 @@ impl Clients {
     fn received(&mut self, conn: ConnKey, bytes: &mut [u8], scenario: &mut impl Scenario) {
         let Some(slot) = self.known(conn) else { return };
         match &mut self.table[slot.index()].stage {
-            Stage::Open(_) | Stage::Subscribing(_) => self.frames(slot, bytes, scenario),
+            Stage::Open(_) | Stage::Subscribing(_) | Stage::Closing(_) => {
+                self.frames(slot, bytes, scenario);
+            }
             Stage::Upgrading(opening) => {
                 let mut head = std::mem::take(&mut opening.head);
                 if head.is_empty() {
@@ -269,7 +279,7 @@ impl Clients {
                 head.extend_from_slice(bytes);
                 self.upgraded(slot, &mut head, scenario);
             }
-            Stage::Idle | Stage::Connecting { .. } | Stage::Closing | Stage::Ended => {}
+            Stage::Idle | Stage::Connecting { .. } | Stage::Lingering | Stage::Ended => {}
         }
     }
 
@@ -285,7 +295,7 @@ impl Clients {
             }
             Ok(Response::Accepted { consumed, subprotocol: _ }) => consumed,
             Err(fault) => {
-                return self.fail(slot, FaultCause::UpgradeRefused, || fault.to_string());
+                return self.fail(slot, blame(fault), || fault.to_string());
             }
         };
         self.io.upgraded(opening.began_ns);
@@ -323,7 +333,9 @@ impl Clients {
             return self.end(slot);
         }
         let client = &mut self.table[slot.index()];
-        client.stage = Stage::Closing;
+        if let Stage::Open(protocol) = std::mem::replace(&mut client.stage, Stage::Ended) {
+            client.stage = Stage::Closing(protocol);
+        }
         let conn = client.link.key;
         self.io.send_close(&mut client.link);
         self.await_progress(conn);
@@ -334,13 +346,14 @@ impl Clients {
         loop {
             let Client { link, stage } = &mut self.table[slot.index()];
             let io = &mut self.io;
-            let (protocol, is_open) = match stage {
-                Stage::Open(protocol) => (protocol, true),
-                Stage::Subscribing(protocol) => (protocol, false),
+            let (protocol, listens) = match stage {
+                Stage::Open(protocol) => (protocol, Listens::ToMessages),
+                Stage::Subscribing(protocol) => (protocol, Listens::ToItsAnswer),
+                Stage::Closing(protocol) => (protocol, Listens::ToTheEnd),
                 Stage::Idle
                 | Stage::Connecting { .. }
                 | Stage::Upgrading(_)
-                | Stage::Closing
+                | Stage::Lingering
                 | Stage::Ended => return,
             };
             let step = match protocol.step(rest, &io.message_limits, &mut io.pool) {
@@ -351,9 +364,11 @@ impl Clients {
             };
             let used = step.consumed;
             let Some(event) = step.event else { return };
-            match event {
-                Event::Message(message) if is_open => scenario.message(io, link, message),
-                Event::Message(message) => {
+            match (event, listens) {
+                (Event::Message(message), Listens::ToMessages) => {
+                    scenario.message(io, link, message);
+                }
+                (Event::Message(message), Listens::ToItsAnswer) => {
                     let said = self.plan.dialect.understand(message.kind, message.payload, 0);
                     match said {
                         Said::Subscribed => self.subscribed(slot, scenario),
@@ -364,12 +379,16 @@ impl Clients {
                         Said::Wrong(what) => return self.fail(slot, FaultCause::Protocol, || what),
                     }
                 }
-                Event::Ping(payload) => io.pong(link, payload),
-                Event::Pong(_) => {}
-                Event::Close { code, reason } => {
+                (Event::Close { .. }, Listens::ToTheEnd) => return self.linger(slot),
+                (Event::Message(_) | Event::Ping(_), Listens::ToTheEnd) | (Event::Pong(_), _) => {}
+                (Event::Ping(payload), Listens::ToMessages | Listens::ToItsAnswer) => {
+                    io.pong(link, payload);
+                }
+                (Event::Close { code, reason }, Listens::ToMessages | Listens::ToItsAnswer) => {
                     let code = code.map_or(1005, |code| code.0);
                     let why =
                         format!("closed by the server: {code} {}", shorten(reason.as_bytes()));
+                    io.send_close(link);
                     return self.lose(slot, FaultCause::ClosedEarly, scenario, || why);
                 }
             }
@@ -392,6 +411,28 @@ impl Clients {
             self.io.take_back(&mut client.link, sent);
             self.io.send_waiting(&mut client.link);
         }
+    }
+}
+
+/// What a connection that can receive frames is waiting for.
+#[derive(Clone, Copy)]
+enum Listens {
+    ToMessages,
+    /// That of its subscription.
+    ToItsAnswer,
+    ToTheEnd,
+}
+
+fn blame(fault: UpgradeFault) -> FaultCause {
+    match fault {
+        UpgradeFault::Refused { status: _ } => FaultCause::UpgradeRefused,
+        UpgradeFault::NotHttp
+        | UpgradeFault::HeadTooLarge
+        | UpgradeFault::NoUpgrade
+        | UpgradeFault::NoConnectionUpgrade
+        | UpgradeFault::WrongAccept
+        | UpgradeFault::UnofferedSubprotocol
+        | UpgradeFault::UnofferedExtension => FaultCause::Protocol,
     }
 }
 

@@ -14,13 +14,18 @@ use super::report::progress::{Phase, Progress};
 use super::report::{FaultLog, Report, TimelinePoint};
 use super::ring::{self, Seat};
 use super::stage::{Board, Stage, Sums};
+use super::stop::Stop;
 use super::summary::{self, Observed};
-use super::tally::{Tally, Window};
+use super::tally::{Schedule, Tally, Window};
 use super::watch::{self, Usage};
-use crate::limits::{BENCH_DRAIN_TIMEOUT_MS, BENCH_STALL_TIMEOUT_MS};
+use crate::limits::{
+    BENCH_DRAIN_TIMEOUT_MS, BENCH_HOPELESS_MS, BENCH_LEAD_MS, BENCH_STALL_TIMEOUT_MS,
+};
 
 /// How often the conductor looks at the board while it waits for something.
 const LOOK: Duration = Duration::from_millis(5);
+/// How often it looks whether the run is to end early.
+const LOOK_EARLY: Duration = Duration::from_millis(50);
 /// Between two samples of the time line.
 const SAMPLE: Duration = Duration::from_secs(1);
 
@@ -81,15 +86,17 @@ impl Live {
     }
 }
 
-/// Carries a plan out. `show` is told how it stands about once a second.
-pub fn conduct(plan: Plan, show: &mut dyn FnMut(&Live)) -> Result<Report, BenchError> {
+/// Carries a plan out. `show` is told how it stands about once a second. The run ends early when
+/// `stop` is set, when nobody can connect, and when the server has ended every connection; the
+/// report is then of what was measured until then.
+pub fn conduct(plan: Plan, stop: &Stop, show: &mut dyn FnMut(&Live)) -> Result<Report, BenchError> {
     if let Some(pid) = plan.server_pid
         && watch::look(pid).is_none()
     {
         return Err(BenchError::NoProcess(pid));
     }
     let plan = Arc::new(plan);
-    let mut conductor = Conductor::start(Arc::clone(&plan), show)?;
+    let mut conductor = Conductor::start(Arc::clone(&plan), stop, show)?;
     let observed = conductor.play();
     let outcomes = conductor.end()?;
     Ok(summary::report(&plan, observed?, &outcomes))
@@ -97,6 +104,7 @@ pub fn conduct(plan: Plan, show: &mut dyn FnMut(&Live)) -> Result<Report, BenchE
 
 struct Conductor<'a> {
     plan: Arc<Plan>,
+    stop: &'a Stop,
     clock: Clock,
     board: Arc<Board>,
     ended: Receiver<io::Result<Tally>>,
@@ -105,6 +113,14 @@ struct Conductor<'a> {
     show: &'a mut dyn FnMut(&Live),
     timeline: Vec<TimelinePoint>,
     sampled: Sampled,
+    progress: Progress,
+}
+
+/// When somebody last came in, and what was counted then.
+struct Progress {
+    upgraded: u64,
+    failed: u64,
+    at: Instant,
 }
 
 /// Where the last sample was taken.
@@ -116,7 +132,11 @@ struct Sampled {
 }
 
 impl<'a> Conductor<'a> {
-    fn start(plan: Arc<Plan>, show: &'a mut dyn FnMut(&Live)) -> Result<Conductor<'a>, BenchError> {
+    fn start(
+        plan: Arc<Plan>,
+        stop: &'a Stop,
+        show: &'a mut dyn FnMut(&Live),
+    ) -> Result<Conductor<'a>, BenchError> {
         let clock = Clock::start();
         let board = Arc::new(Board::new(plan.rings));
         let publishers = match plan.work {
@@ -151,6 +171,7 @@ impl<'a> Conductor<'a> {
         let sampled = Sampled { at: Instant::now(), sums: Sums::default(), usage, faults: 0 };
         Ok(Conductor {
             plan,
+            stop,
             clock,
             board,
             ended,
@@ -158,6 +179,7 @@ impl<'a> Conductor<'a> {
             show,
             timeline: Vec::new(),
             sampled,
+            progress: Progress { upgraded: 0, failed: 0, at: Instant::now() },
         })
     }
 
@@ -167,30 +189,63 @@ impl<'a> Conductor<'a> {
         let rss_before_bytes = self.sampled.usage.map(|usage| usage.rss_bytes);
         let opened_in = self.open()?;
         let opened = self.board.sums();
-        self.rest(self.plan.hold)?;
-        let (from_ns, until_ns) = {
-            let from_ns = self.clock.now_ns() + self.plan.warmup.as_nanos() as u64;
-            (from_ns, from_ns + self.plan.duration.as_nanos() as u64)
-        };
-        self.board.set_window(Window { from_ns, until_ns });
-        self.board.advance(Stage::Loading);
-        self.rest(self.plan.warmup)?;
-        let began = Instant::now();
-        let usage_before = self.plan.server_pid.and_then(watch::look);
-        self.rest(self.plan.duration)?;
-        let seconds = began.elapsed().as_secs_f64();
-        let usage_after = self.plan.server_pid.and_then(watch::look);
-        self.drain()?;
-        Ok(Observed {
+        self.rest_until(self.clock.now_ns() + self.plan.hold.as_nanos() as u64)?;
+        let mut observed = Observed {
             started_unix_ms,
             opened_in,
             opened,
-            from_second: from_ns as f64 / 1e9,
-            seconds,
+            from_second: self.clock.now_ns() as f64 / 1e9,
+            seconds: 0.0,
             rss_before_bytes,
-            usage: usage_before.zip(usage_after),
-            timeline: std::mem::take(&mut self.timeline),
-        })
+            usage: None,
+            timeline: Vec::new(),
+        };
+        if !self.is_over() {
+            self.load(&mut observed)?;
+        }
+        observed.timeline = std::mem::take(&mut self.timeline);
+        Ok(observed)
+    }
+
+    /// Has messages sent, first to warm up, then to be measured, and waits for the last ones.
+    fn load(&mut self, observed: &mut Observed) -> Result<(), BenchError> {
+        let load_from_ns = self.clock.now_ns() + BENCH_LEAD_MS * 1_000_000;
+        let measured_from_ns = load_from_ns + self.plan.warmup.as_nanos() as u64;
+        let mut until_ns = measured_from_ns + self.plan.duration.as_nanos() as u64;
+        let schedule = |until_ns| Schedule {
+            load: Window { from_ns: load_from_ns, until_ns },
+            measured: Window { from_ns: measured_from_ns, until_ns },
+        };
+        self.board.set_schedule(schedule(until_ns));
+        self.board.advance(Stage::Loading);
+        self.rest_until(measured_from_ns)?;
+        let usage_before = self.plan.server_pid.and_then(watch::look);
+        self.rest_until(until_ns)?;
+        let usage_after = self.plan.server_pid.and_then(watch::look);
+        until_ns = until_ns.min(self.clock.now_ns());
+        self.board.set_schedule(schedule(until_ns));
+        self.drain()?;
+        observed.from_second = measured_from_ns as f64 / 1e9;
+        observed.seconds = schedule(until_ns).measured.seconds();
+        observed.usage = usage_before.zip(usage_after);
+        Ok(())
+    }
+
+    /// True when going on makes no sense.
+    fn is_over(&mut self) -> bool {
+        let sums = self.board.sums();
+        let is_hopeless = match self.plan.work {
+            Work::Idle { .. } | Work::Echo { .. } | Work::Fanout(_) => sums.established == 0,
+            Work::Handshake { .. } => {
+                if sums.upgraded > self.progress.upgraded {
+                    let (upgraded, failed) = (sums.upgraded, sums.failed);
+                    self.progress = Progress { upgraded, failed, at: Instant::now() };
+                }
+                sums.failed >= self.progress.failed + u64::from(self.plan.connections)
+                    && self.progress.at.elapsed() >= Duration::from_millis(BENCH_HOPELESS_MS)
+            }
+        };
+        is_hopeless || self.stop.is_set()
     }
 
     /// Waits until every connection is ready or has failed.
@@ -201,8 +256,11 @@ impl<'a> Conductor<'a> {
         }
         let asked = u64::from(self.plan.connections);
         let (mut decided, mut progressed) = (0, Instant::now());
-        let stall = Duration::from_millis(BENCH_STALL_TIMEOUT_MS);
-        while decided < asked && progressed.elapsed() < stall {
+        let connect_every = self.plan.connect_rate.map_or(0.0, |rate| 1.0 / rate).min(1e9);
+        let stall = Duration::from_millis(BENCH_STALL_TIMEOUT_MS)
+            + self.plan.timeout
+            + Duration::from_secs_f64(connect_every);
+        while decided < asked && progressed.elapsed() < stall && !self.stop.is_set() {
             self.wait(LOOK)?;
             let sums = self.board.sums();
             let so_far = sums.established + sums.failed + sums.lost;
@@ -213,20 +271,21 @@ impl<'a> Conductor<'a> {
         Ok(began.elapsed())
     }
 
-    fn rest(&mut self, duration: Duration) -> Result<(), BenchError> {
-        let began = Instant::now();
-        while let Some(rest) = duration.checked_sub(began.elapsed())
-            && !rest.is_zero()
-        {
-            self.wait(rest.min(SAMPLE))?;
+    /// Waits for a moment of the run's clock, or until all is over.
+    fn rest_until(&mut self, at_ns: u64) -> Result<(), BenchError> {
+        loop {
+            let left_ns = at_ns.saturating_sub(self.clock.now_ns());
+            if left_ns == 0 || self.is_over() {
+                return Ok(());
+            }
+            self.wait(Duration::from_nanos(left_ns).min(LOOK_EARLY))?;
         }
-        Ok(())
     }
 
     /// Waits until everything has arrived that was sent.
     fn drain(&mut self) -> Result<(), BenchError> {
         let began = Instant::now();
-        let timeout = Duration::from_millis(BENCH_DRAIN_TIMEOUT_MS);
+        let timeout = self.plan.timeout.min(Duration::from_millis(BENCH_DRAIN_TIMEOUT_MS));
         self.board.advance(Stage::Draining);
         while !self.board.sums().are_silent && began.elapsed() < timeout {
             self.wait(LOOK)?;
@@ -271,7 +330,7 @@ impl<'a> Conductor<'a> {
             faults,
             &slow.latency,
         );
-        let until_ns = self.board.window().until_ns;
+        let until_ns = self.board.schedule().measured.until_ns;
         let is_known = until_ns != Window::NEVER.until_ns;
         let left = is_known.then(|| Duration::from_nanos(until_ns.saturating_sub(now_ns)));
         let live = Live {

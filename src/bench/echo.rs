@@ -2,7 +2,7 @@
 
 use super::clients::{Clients, Scenario};
 use super::io::Io;
-use super::order::Orders;
+use super::order::{Orders, Place};
 use super::pace::Pacer;
 use super::plan::{Pace, Plan};
 use super::published::Published;
@@ -54,7 +54,8 @@ impl Echo {
     fn begin(&mut self, clients: &mut Clients) {
         self.has_begun = true;
         let count = clients.count();
-        self.pacer = Pacer::new(self.pace, count, self.connections_total, clients.io.now_ns);
+        let at_ns = clients.io.schedule.load.from_ns;
+        self.pacer = Pacer::new(self.pace, count, self.connections_total, at_ns);
         if let Pace::Closed { in_flight } = self.pace {
             for slot in (0..count).map(Slot) {
                 for _ in 0..in_flight {
@@ -90,7 +91,8 @@ impl Echo {
 
 impl Scenario for Echo {
     fn turn(&mut self, clients: &mut Clients) -> Option<u64> {
-        if !clients.io.is_loading {
+        let load = clients.io.schedule.load;
+        if clients.io.now_ns < load.from_ns {
             return None;
         }
         if !self.has_begun {
@@ -98,7 +100,7 @@ impl Scenario for Echo {
         }
         let mut pacer = self.pacer.take()?;
         pacer.begin_turn();
-        while let Some(due_ns) = pacer.take(clients.io.now_ns) {
+        while let Some(due_ns) = pacer.take(clients.io.now_ns, load.until_ns) {
             let slot = Slot(self.cursor);
             self.cursor = (self.cursor + 1) % clients.count();
             self.send_if_open(clients, slot, due_ns);
@@ -106,6 +108,10 @@ impl Scenario for Echo {
         let next_ns = pacer.next_ns();
         self.pacer = Some(pacer);
         Some(next_ns)
+    }
+
+    fn has_sent_all(&self, until_ns: u64) -> bool {
+        self.pacer.as_ref().is_none_or(|pacer| pacer.is_done(until_ns))
     }
 
     fn opened(&mut self, _: &mut Io, _: Slot) -> bool {
@@ -118,20 +124,30 @@ impl Scenario for Echo {
             Form::Binary => Kind::Binary,
             Form::Text => Kind::Text,
         };
-        let stamp = match self.codec.read(message.payload) {
-            Ok(stamp) if stamp.publisher == self.first + slot.0 && message.kind == kind => stamp,
+        let stream = &mut self.streams[slot.index()];
+        let publisher = self.first + slot.0;
+        let place = match self.codec.read(message.payload) {
+            Ok(stamp)
+                if stamp.publisher == publisher
+                    && stamp.sequence < stream.sent
+                    && message.kind == kind =>
+            {
+                let (faults, at) = (&mut io.tally.faults, (slot, u64::from(publisher)));
+                let place = self.orders.observe(at, &mut stream.expected, stamp.sequence, faults);
+                io.arrived(stamp.sent_ns, place);
+                place
+            }
             Ok(_) | Err(Corrupt) => {
-                return io.tally.faults.add(FaultCause::Corrupted, || {
+                io.tally.faults.add(FaultCause::Corrupted, || {
                     format!("an echo of {} octets is not what was sent", message.payload.len())
                 });
+                self.orders.corrupted(slot);
+                Place::New
             }
         };
-        let expected = &mut self.streams[slot.index()].expected;
-        let stream = u64::from(stamp.publisher);
-        self.orders.observe(stream, expected, stamp.sequence, &mut io.tally.faults);
-        io.arrived(stamp.sent_ns);
-        if let Pace::Closed { .. } = self.pace
-            && io.is_loading
+        // One that comes twice must not make two of the next.
+        if let (Pace::Closed { .. }, Place::New) = (self.pace, place)
+            && io.is_loading()
         {
             self.send(io, link, io.now_ns);
         }
@@ -144,7 +160,10 @@ impl Scenario for Echo {
     }
 
     fn outstanding(&self, _: &Published) -> u64 {
-        let late = |stream: &Stream| u64::from(stream.sent.saturating_sub(stream.expected));
-        self.streams.iter().map(late).sum()
+        let late = |(slot, stream): (usize, &Stream)| {
+            let late = u64::from(stream.sent.saturating_sub(stream.expected));
+            self.orders.still_late(Slot(slot as u32), late)
+        };
+        self.streams.iter().enumerate().map(late).sum()
     }
 }

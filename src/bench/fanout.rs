@@ -3,7 +3,7 @@
 use super::clients::{Clients, Scenario};
 use super::dialect::{Dialect, Said, Wrapping};
 use super::io::Io;
-use super::order::Orders;
+use super::order::{Orders, Place};
 use super::pace::Pacer;
 use super::plan::{Fanout as Shape, Pace, Plan};
 use super::published::Published;
@@ -82,7 +82,8 @@ impl Fanout {
     fn begin(&mut self, clients: &mut Clients) {
         self.has_begun = true;
         let (now_ns, senders) = (clients.io.now_ns, self.publishers.len() as u32);
-        self.pacer = Pacer::new(self.shape.pace, senders, self.shape.publishers, now_ns);
+        let at_ns = clients.io.schedule.load.from_ns;
+        self.pacer = Pacer::new(self.shape.pace, senders, self.shape.publishers, at_ns);
         if let Pace::Closed { in_flight } = self.shape.pace {
             for place in 0..self.publishers.len() {
                 for _ in 0..in_flight {
@@ -126,7 +127,8 @@ impl Fanout {
 
 impl Scenario for Fanout {
     fn turn(&mut self, clients: &mut Clients) -> Option<u64> {
-        if !clients.io.is_loading {
+        let load = clients.io.schedule.load;
+        if clients.io.now_ns < load.from_ns {
             return None;
         }
         if !self.has_begun {
@@ -134,13 +136,17 @@ impl Scenario for Fanout {
         }
         let mut pacer = self.pacer.take()?;
         pacer.begin_turn();
-        while let Some(due_ns) = pacer.take(clients.io.now_ns) {
+        while let Some(due_ns) = pacer.take(clients.io.now_ns, load.until_ns) {
             self.publish_if_open(clients, self.cursor, due_ns);
             self.cursor = (self.cursor + 1) % self.publishers.len();
         }
         let next_ns = pacer.next_ns();
         self.pacer = Some(pacer);
         Some(next_ns)
+    }
+
+    fn has_sent_all(&self, until_ns: u64) -> bool {
+        self.pacer.as_ref().is_none_or(|pacer| pacer.is_done(until_ns))
     }
 
     fn opened(&mut self, _: &mut Io, slot: Slot) -> bool {
@@ -160,18 +166,21 @@ impl Scenario for Fanout {
         let stamp = self.codec.read(payload);
         let found = stamp.ok().and_then(|stamp| Some((stamp, self.row(slot, stamp.publisher)?)));
         let Some((stamp, row)) = found else {
+            self.orders.corrupted(slot);
             return io.tally.faults.add(FaultCause::Corrupted, || {
                 format!("a message of {} octets was not published here", payload.len())
             });
         };
         let expected = &mut self.expected[row];
-        self.orders.observe(row as u64, expected, stamp.sequence, &mut io.tally.faults);
-        io.arrived(stamp.sent_ns);
-        let Pace::Closed { .. } = self.shape.pace else { return };
+        let (faults, at) = (&mut io.tally.faults, (slot, row as u64));
+        let order = self.orders.observe(at, expected, stamp.sequence, faults);
+        io.arrived(stamp.sent_ns, order);
+        // One that comes twice must not make two of the next.
+        let (Pace::Closed { .. }, Place::New) = (self.shape.pace, order) else { return };
         let place = self.publisher_at[slot.index()];
         let is_own =
             place != NO_PUBLISHER && self.publishers[place as usize].number == stamp.publisher;
-        if is_own && io.is_loading {
+        if is_own && io.is_loading() {
             self.publish(io, link, place as usize, io.now_ns);
         }
     }
@@ -186,9 +195,11 @@ impl Scenario for Fanout {
         let mut late = 0;
         for (slot, (row, _)) in rows.filter(|(_, (_, is_ready))| **is_ready) {
             let topic = self.shape.topic_of(self.first + slot as u32);
-            for (publisher, expected) in self.shape.publishers_of(topic).zip(row) {
-                late += u64::from(published.of(publisher).saturating_sub(*expected));
-            }
+            let counts = self.shape.publishers_of(topic).zip(row);
+            let owed = |(publisher, expected): (u32, &u32)| {
+                u64::from(published.of(publisher).saturating_sub(*expected))
+            };
+            late += self.orders.still_late(Slot(slot as u32), counts.map(owed).sum());
         }
         late
     }

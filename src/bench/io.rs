@@ -1,8 +1,9 @@
 //! What all connections of a ring share: the means to send, and the tally of what happened.
 
+use super::order::Place;
 use super::plan::Work;
 use super::report::FaultCause;
-use super::tally::{Tally, Window};
+use super::tally::{Schedule, Tally};
 use crate::base::prng::Prng;
 use crate::conn::egress::{Full, Tag};
 use crate::conn::outbox::{Delivered, EgressLimits};
@@ -33,9 +34,7 @@ pub(super) struct Io {
     /// Latency is that of handshakes, not of messages.
     pub(super) times_handshakes: bool,
     pub(super) tally: Tally,
-    /// New messages may be sent.
-    pub(super) is_loading: bool,
-    pub(super) window: Window,
+    pub(super) schedule: Schedule,
 }
 
 impl Io {
@@ -59,8 +58,7 @@ impl Io {
             closes_by_reset: matches!(work, Work::Handshake { reset: true }),
             times_handshakes: matches!(work, Work::Handshake { .. }),
             tally: Tally::new(),
-            is_loading: false,
-            window: Window::NEVER,
+            schedule: Schedule::NEVER,
         }
     }
 
@@ -125,17 +123,26 @@ impl Io {
         }
     }
 
+    /// New messages may be sent.
+    pub(super) fn is_loading(&self) -> bool {
+        self.schedule.load.holds(self.now_ns)
+    }
+
     /// A message has been sent that was due at `due_ns`.
     pub(super) fn sent(&mut self, due_ns: u64) {
         self.tally.sent += 1;
-        self.tally.window_sent += u64::from(self.window.holds(due_ns));
+        self.tally.window_sent += u64::from(self.schedule.measured.holds(due_ns));
     }
 
     /// A good message has come that was due at `due_ns`.
-    pub(super) fn arrived(&mut self, due_ns: u64) {
+    pub(super) fn arrived(&mut self, due_ns: u64, place: Place) {
+        match place {
+            Place::New => {}
+            Place::Repeated => return,
+        }
         self.tally.received += 1;
-        self.tally.window_received += u64::from(self.window.holds(self.now_ns));
-        if self.window.holds(due_ns) {
+        self.tally.window_received += u64::from(self.schedule.measured.holds(self.now_ns));
+        if self.schedule.measured.holds(due_ns) {
             self.tally.latency.record(self.now_ns.saturating_sub(due_ns));
         }
     }
@@ -143,7 +150,7 @@ impl Io {
     /// A connection was upgraded whose connect began at `began_ns`.
     pub(super) fn upgraded(&mut self, began_ns: u64) {
         self.tally.upgraded += 1;
-        if self.window.holds(self.now_ns) {
+        if self.schedule.measured.holds(self.now_ns) {
             self.tally.window_upgraded += 1;
             if self.times_handshakes {
                 self.tally.latency.record(self.now_ns.saturating_sub(began_ns));

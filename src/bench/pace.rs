@@ -47,10 +47,16 @@ impl Pacer {
         self.began_ns + (self.moments as f64 * self.interval_ns) as u64
     }
 
-    /// The moment of the next message that is due by now, which is thereby given out.
-    pub(super) fn take(&mut self, now_ns: u64) -> Option<u64> {
+    /// Everything that was due before this moment has been given out.
+    pub(super) fn is_done(&self, until_ns: u64) -> bool {
+        self.next_ns() >= until_ns
+    }
+
+    /// The moment of the next message that is due by now and before the end, which is thereby given
+    /// out.
+    pub(super) fn take(&mut self, now_ns: u64, until_ns: u64) -> Option<u64> {
         let due_ns = self.next_ns();
-        if due_ns > now_ns || self.budget == 0 {
+        if due_ns > now_ns || due_ns >= until_ns || self.budget == 0 {
             return None;
         }
         self.budget -= 1;
@@ -73,10 +79,12 @@ mod tests {
         let pace = Pace::Open { per_second: 1000.0 };
         let mut pacer = Pacer::new(pace, 1, 2, 5_000_000).unwrap();
         pacer.begin_turn();
-        assert_eq!(pacer.take(4_999_999), None);
-        let due: Vec<u64> = std::iter::from_fn(|| pacer.take(9_000_000)).collect();
+        assert_eq!(pacer.take(4_999_999, u64::MAX), None);
+        let due: Vec<u64> = std::iter::from_fn(|| pacer.take(9_000_000, u64::MAX)).collect();
         assert_eq!(due, [5_000_000, 7_000_000, 9_000_000], "half of 1,000 a second");
         assert_eq!(pacer.next_ns(), 11_000_000);
+        assert_eq!(pacer.take(11_000_000, 11_000_000), None, "it is due when all is over");
+        assert!(pacer.is_done(11_000_000) && !pacer.is_done(11_000_001));
     }
 
     #[test]
@@ -84,7 +92,7 @@ mod tests {
         let pace = Pace::Together { every: Duration::from_secs(5) };
         let mut pacer = Pacer::new(pace, 3, 30, 0).unwrap();
         pacer.begin_turn();
-        let due: Vec<u64> = std::iter::from_fn(|| pacer.take(5_000_000_000)).collect();
+        let due: Vec<u64> = std::iter::from_fn(|| pacer.take(5_000_000_000, u64::MAX)).collect();
         assert_eq!(due, [0, 0, 0, 5_000_000_000, 5_000_000_000, 5_000_000_000]);
     }
 
@@ -92,7 +100,10 @@ mod tests {
     fn a_turn_sends_no_more_than_its_budget() {
         let mut pacer = Pacer::new(Pace::Open { per_second: 1e6 }, 1, 1, 0).unwrap();
         pacer.begin_turn();
-        assert_eq!(std::iter::from_fn(|| pacer.take(u64::MAX / 2)).count() as u32, BATCH_MAX);
+        assert_eq!(
+            std::iter::from_fn(|| pacer.take(u64::MAX / 2, u64::MAX)).count() as u32,
+            BATCH_MAX
+        );
         assert!(Pacer::new(Pace::Closed { in_flight: 1 }, 1, 1, 0).is_none());
     }
 }

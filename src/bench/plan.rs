@@ -37,6 +37,9 @@ pub struct Plan {
     pub warmup: Duration,
     /// The measured window.
     pub duration: Duration,
+    /// How long a connect with its upgrade and subscription may take, and a closing handshake; the
+    /// last messages have no longer either.
+    pub timeout: Duration,
     /// The server's process, to watch its use of CPU and memory.
     pub server_pid: Option<u32>,
 }
@@ -113,6 +116,12 @@ impl Plan {
         let first = |ring: u64| (connections * ring / rings) as u32;
         let (from, to) = (first(u64::from(ring)), first(u64::from(ring) + 1));
         (from, to - from)
+    }
+
+    /// Between two connects of a ring that has so many of the run's connections.
+    pub(super) fn connect_interval_ns(&self, count: u32) -> Option<f64> {
+        let share = f64::from(count) / f64::from(self.connections);
+        self.connect_rate.map(|rate| 1e9 / (rate * share))
     }
 
     /// The topic that a connection subscribes to.

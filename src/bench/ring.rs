@@ -16,7 +16,7 @@ use super::report::FaultCause;
 use super::stage::{Board, RingBoard, Stage};
 use super::stamp::{Codec, Form};
 use super::stay::{Handshake, Idle};
-use super::tally::{Tally, Window};
+use super::tally::{Schedule, Tally, Window};
 use crate::base::Slot;
 use crate::limits::{
     BENCH_CQ_ENTRIES, BENCH_OPENING_MAX, BENCH_RECV_BUFFER_BYTES, BENCH_RECV_BUFFERS,
@@ -49,7 +49,7 @@ pub(super) fn run(seat: &Seat, found: impl FnOnce(Tally)) -> io::Result<()> {
     let plan = &seat.plan;
     match plan.work {
         Work::Idle { topics: _ } => work(seat, &mut Idle, |_, _| {}, found),
-        Work::Handshake { .. } => work(seat, &mut Handshake, |_, _| {}, found),
+        Work::Handshake { .. } => work(seat, &mut Handshake::new(plan, count), |_, _| {}, found),
         Work::Echo { form, bytes, pace } => {
             let mut echo = Echo::new(plan, Codec::new(form, bytes), pace, first, count);
             work(seat, &mut echo, |_, _| {}, found)
@@ -84,12 +84,12 @@ fn work<S: Scenario>(
     };
     loop {
         let stage = seat.board.stage();
-        hand.enter(stage, seat.board.window());
-        if stage == Stage::Draining {
+        hand.enter(stage, seat.board.schedule());
+        let next_ns = hand.turn(stage, scenario, &seat.published);
+        if stage == Stage::Draining && hand.is_silent(scenario) {
             announce(scenario, &seat.published);
             hand.board.set_silent();
         }
-        let next_ns = hand.turn(stage, scenario, &seat.published);
         if stage == Stage::Ended {
             found(hand.end(scenario.outstanding(&seat.published)));
             return Ok(());
@@ -137,9 +137,19 @@ struct Hand<'a> {
 }
 
 impl Hand<'_> {
-    fn enter(&mut self, stage: Stage, window: Window) {
-        self.clients.io.is_loading = stage == Stage::Loading;
-        self.clients.io.window = window;
+    fn enter(&mut self, stage: Stage, schedule: Schedule) {
+        let load = match stage {
+            // While it drains, nothing new becomes due, but what was due may not all be out.
+            Stage::Loading | Stage::Draining => schedule.load,
+            Stage::Opening | Stage::Settling | Stage::Ended => Window::NEVER,
+        };
+        self.clients.io.schedule = Schedule { load, ..schedule };
+    }
+
+    /// Nothing more will be sent.
+    fn is_silent<S: Scenario>(&self, scenario: &S) -> bool {
+        let until_ns = self.clients.io.schedule.load.until_ns;
+        self.clients.io.now_ns >= until_ns && scenario.has_sent_all(until_ns)
     }
 
     /// Does what is due, and gives the moment at which something will be.
@@ -148,6 +158,10 @@ impl Hand<'_> {
         self.clients.expire();
         let now_ns = self.clients.io.now_ns;
         let mut next_ns = now_ns + LOOK_NS;
+        let from_ns = self.clients.io.schedule.load.from_ns;
+        if from_ns > now_ns {
+            next_ns = next_ns.min(from_ns);
+        }
         if stage == Stage::Opening
             && let Some(at_ns) = self.connector.turn(&mut self.clients)
         {
@@ -199,12 +213,11 @@ impl Connector {
     fn new(plan: &Plan, count: u32) -> Self {
         let is_wanted = !matches!(plan.work, Work::Handshake { .. });
         let count = if is_wanted { count } else { 0 };
-        let share = f64::from(count) / f64::from(plan.connections);
         Connector {
             next: 0,
             count,
             opening_max: (BENCH_OPENING_MAX / u32::from(plan.rings)).max(8),
-            interval_ns: plan.connect_rate.map(|rate| 1e9 / (rate * share)),
+            interval_ns: plan.connect_interval_ns(count),
             began_ns: None,
         }
     }
@@ -219,7 +232,7 @@ impl Connector {
                     return Some(due_ns);
                 }
             }
-            clients.connect(Slot(self.next));
+            clients.connect(Slot(self.next), now_ns);
             self.next += 1;
         }
         None

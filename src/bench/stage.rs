@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::histogram::LatencyHistogram;
 use super::report::FaultLog;
-use super::tally::{Tally, Window};
+use super::tally::{Schedule, Tally, Window};
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +18,7 @@ pub(super) enum Stage {
     Opening,
     /// Messages are sent.
     Loading,
-    /// No new messages; what is on its way arrives.
+    /// What was due is sent, nothing new becomes due, and what is on its way arrives.
     Draining,
     /// All publishers' counts are known; what is outstanding can be told.
     Settling,
@@ -32,7 +32,8 @@ const STAGES: [Stage; 5] =
 /// See the module's header.
 pub(super) struct Board {
     stage: AtomicU8,
-    from_ns: AtomicU64,
+    load_from_ns: AtomicU64,
+    measured_from_ns: AtomicU64,
     until_ns: AtomicU64,
     pub(super) rings: Box<[RingBoard]>,
 }
@@ -76,7 +77,8 @@ impl Board {
     pub(super) fn new(rings: u16) -> Self {
         Board {
             stage: AtomicU8::new(Stage::Opening as u8),
-            from_ns: AtomicU64::new(Window::NEVER.from_ns),
+            load_from_ns: AtomicU64::new(Window::NEVER.from_ns),
+            measured_from_ns: AtomicU64::new(Window::NEVER.from_ns),
             until_ns: AtomicU64::new(Window::NEVER.until_ns),
             rings: (0..rings).map(|_| RingBoard::new()).collect(),
         }
@@ -90,17 +92,17 @@ impl Board {
         self.stage.store(stage as u8, Ordering::Release);
     }
 
-    /// The measured window. Set before the stage that it belongs to.
-    pub(super) fn set_window(&self, window: Window) {
-        self.from_ns.store(window.from_ns, Ordering::Relaxed);
-        self.until_ns.store(window.until_ns, Ordering::Relaxed);
+    /// Set before the stage that it belongs to. Both windows end at the same moment.
+    pub(super) fn set_schedule(&self, schedule: Schedule) {
+        self.load_from_ns.store(schedule.load.from_ns, Ordering::Relaxed);
+        self.measured_from_ns.store(schedule.measured.from_ns, Ordering::Relaxed);
+        self.until_ns.store(schedule.measured.until_ns, Ordering::Relaxed);
     }
 
-    pub(super) fn window(&self) -> Window {
-        Window {
-            from_ns: self.from_ns.load(Ordering::Relaxed),
-            until_ns: self.until_ns.load(Ordering::Relaxed),
-        }
+    pub(super) fn schedule(&self) -> Schedule {
+        let until_ns = self.until_ns.load(Ordering::Relaxed);
+        let from = |from: &AtomicU64| Window { from_ns: from.load(Ordering::Relaxed), until_ns };
+        Schedule { load: from(&self.load_from_ns), measured: from(&self.measured_from_ns) }
     }
 
     pub(super) fn sums(&self) -> Sums {

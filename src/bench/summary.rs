@@ -22,7 +22,7 @@ pub(super) struct Observed {
     pub(super) opened: Sums,
     /// When the measured time began, on the time line.
     pub(super) from_second: f64,
-    /// The measured time.
+    /// The measured time, which is shorter than the plan's when the run was ended early.
     pub(super) seconds: f64,
     pub(super) rss_before_bytes: Option<u64>,
     /// Of the server, at the beginning and the end of the window.
@@ -37,6 +37,8 @@ struct Totals {
     window_upgraded: u64,
     window_sent: u64,
     window_received: u64,
+    sent: u64,
+    received: u64,
     faults: FaultLog,
     latency: LatencyHistogram,
 }
@@ -80,6 +82,8 @@ pub(super) fn report(plan: &Plan, seen: Observed, tallies: &[Tally]) -> Report {
         messages: bytes_of(plan).map(|bytes| Messages {
             sent: totals.window_sent,
             received: totals.window_received,
+            sent_total: totals.sent,
+            received_total: totals.received,
             sent_per_second: per(totals.window_sent, seen.seconds),
             received_per_second: per(totals.window_received, seen.seconds),
             bytes_per_message: bytes as u64,
@@ -149,6 +153,8 @@ impl Totals {
             window_upgraded: sum(|tally| tally.window_upgraded),
             window_sent: sum(|tally| tally.window_sent),
             window_received: sum(|tally| tally.window_received),
+            sent: sum(|tally| tally.sent),
+            received: sum(|tally| tally.received),
             faults: FaultLog::default(),
             latency: LatencyHistogram::new(),
         };
@@ -191,6 +197,7 @@ fn settings(plan: &Plan) -> Settings {
         warmup_seconds: Some(plan.warmup.as_secs_f64()),
         hold_seconds: Some(plan.hold.as_secs_f64()),
         connect_rate_per_second: plan.connect_rate,
+        timeout_seconds: Some(plan.timeout.as_secs_f64()),
         bytes: bytes_of(plan).map(|bytes| bytes as u64),
         protocol: Some(plan.dialect.as_str().to_owned()),
         ..Settings::default()

@@ -17,6 +17,24 @@ impl Window {
     pub(super) fn holds(self, at_ns: u64) -> bool {
         self.from_ns <= at_ns && at_ns < self.until_ns
     }
+
+    pub(super) fn seconds(self) -> f64 {
+        self.until_ns.saturating_sub(self.from_ns) as f64 / 1e9
+    }
+}
+
+/// When messages are sent, and which part of that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Schedule {
+    /// New messages are sent, the warm-up included.
+    pub(super) load: Window,
+    /// The measured window, at the end of that.
+    pub(super) measured: Window,
+}
+
+impl Schedule {
+    /// Nothing is sent yet.
+    pub(super) const NEVER: Schedule = Schedule { load: Window::NEVER, measured: Window::NEVER };
 }
 
 /// See the module's header.
@@ -32,7 +50,7 @@ pub(super) struct Tally {
     pub(super) window_upgraded: u64,
     pub(super) sent: u64,
     pub(super) window_sent: u64,
-    /// Good messages.
+    /// Good messages: not those that came twice or corrupted.
     pub(super) received: u64,
     pub(super) window_received: u64,
     pub(super) pings: u64,

@@ -8,9 +8,10 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::CliError;
 use super::bench_plan;
+use super::interrupt;
 use crate::bench::report::text::Style;
 use crate::bench::report::{Report, html, text};
-use crate::bench::{Live, Pace, conduct};
+use crate::bench::{Live, Pace, Stop, conduct};
 
 /// Loads a server in the client role, checks every message, and reports.
 #[derive(Clone, Debug, Args)]
@@ -57,6 +58,9 @@ pub struct CommonArgs {
     /// Connections opened per second, at most
     #[arg(long, value_name = "N", value_parser = positive)]
     pub connect_rate: Option<f64>,
+    /// How long an answer to a connect, an upgrade, a subscription or a close may take
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub timeout: Duration,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -209,7 +213,9 @@ pub fn run(
 ) -> Result<(), CliError> {
     let (common, plan) = bench_plan::of(&args.scenario)?;
     let mut line = ProgressLine { is_terminal: notes.is_terminal(), width: 0 };
-    let report = conduct(plan, &mut |live| {
+    let stop = Stop::default();
+    interrupt::on_interrupt(&stop).map_err(CliError::runtime)?;
+    let report = conduct(plan, &stop, &mut |live| {
         if !common.quiet {
             line.show(live, notes);
         }

@@ -103,6 +103,7 @@ fn base(common: &CommonArgs, connections: u32, work: Work) -> Result<Plan, CliEr
         hold: Duration::ZERO,
         warmup: common.warmup,
         duration: common.duration,
+        timeout: common.timeout,
         server_pid: common.server_pid,
     })
 }

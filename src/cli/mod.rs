@@ -13,6 +13,7 @@ mod document;
 pub mod echo;
 pub mod engine_args;
 mod file;
+mod interrupt;
 pub mod keys;
 pub mod launch;
 mod nearest;

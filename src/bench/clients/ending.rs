@@ -3,7 +3,7 @@
 //! Terminate, join, close: a descriptor is closed only when the kernel holds neither a receive nor
 //! a send of it (O3 of `ring::op`).
 
-use super::{Clients, Scenario, Stage};
+use super::{BENCH_LINGER_MS, Client, Clients, Scenario, Stage};
 use crate::base::{ConnKey, Slot};
 use crate::bench::report::FaultCause;
 use crate::conn::{Recv, Send, Teardown};
@@ -12,29 +12,67 @@ use crate::ring::{KernelFault, Op, RecvEnd, ShutdownHow};
 impl Clients {
     /// Ends connections that did not come further in time.
     pub(in crate::bench) fn expire(&mut self) {
-        while let Some((deadline, key)) = self.deadlines.front().copied()
-            && deadline <= self.io.now_ns
-        {
+        while let Some((deadline, key)) = self.deadlines.front().copied() {
+            let slot = self.known(key).filter(|slot| self.is_awaited(*slot));
+            if slot.is_some() && deadline > self.io.now_ns {
+                break;
+            }
             self.deadlines.pop_front();
-            let Some(slot) = self.known(key) else { continue };
-            match &self.table[slot.index()].stage {
-                Stage::Connecting { .. } => {
-                    self.fail(slot, FaultCause::TimedOut, || "a connect was not answered".into())
-                }
-                Stage::Upgrading(_) => {
-                    self.fail(slot, FaultCause::TimedOut, || "an upgrade was not answered".into())
-                }
-                Stage::Subscribing(_) => self
-                    .fail(slot, FaultCause::TimedOut, || "a subscription was not answered".into()),
-                Stage::Closing => {
-                    self.io.tally.faults.add(FaultCause::TimedOut, || {
-                        "a closing handshake was not answered".into()
-                    });
-                    self.end(slot);
-                }
-                Stage::Idle | Stage::Open(_) | Stage::Ended => {}
+            if let Some(slot) = slot {
+                self.too_late(slot);
             }
         }
+        while let Some((deadline, key)) = self.lingering.front().copied() {
+            let slot = self.known(key).filter(|slot| self.is_lingering(*slot));
+            if slot.is_some() && deadline > self.io.now_ns {
+                break;
+            }
+            self.lingering.pop_front();
+            if let Some(slot) = slot {
+                self.end(slot);
+            }
+        }
+    }
+
+    /// True when something of the server is awaited that is not a message.
+    fn is_awaited(&self, slot: Slot) -> bool {
+        match self.table[slot.index()].stage {
+            Stage::Connecting { .. }
+            | Stage::Upgrading(_)
+            | Stage::Subscribing(_)
+            | Stage::Closing(_) => true,
+            Stage::Idle | Stage::Open(_) | Stage::Lingering | Stage::Ended => false,
+        }
+    }
+
+    fn is_lingering(&self, slot: Slot) -> bool {
+        matches!(self.table[slot.index()].stage, Stage::Lingering)
+    }
+
+    fn too_late(&mut self, slot: Slot) {
+        let what = match self.table[slot.index()].stage {
+            Stage::Connecting { .. } => "a connect was not answered",
+            Stage::Upgrading(_) => "an upgrade was not answered",
+            Stage::Subscribing(_) => "a subscription was not answered",
+            Stage::Closing(_) => {
+                let what = || "a closing handshake was not answered".into();
+                self.io.tally.faults.add(FaultCause::TimedOut, what);
+                return self.end(slot);
+            }
+            Stage::Idle | Stage::Open(_) | Stage::Lingering | Stage::Ended => return,
+        };
+        self.fail(slot, FaultCause::TimedOut, || what.into());
+    }
+
+    /// Both close frames are out. The server is to end the stream, as RFC 6455 has it in section
+    /// 7.1.1; one that leaves that to the client is given a moment.
+    pub(super) fn linger(&mut self, slot: Slot) {
+        let Client { link, stage } = &mut self.table[slot.index()];
+        if let Stage::Closing(mut protocol) = std::mem::replace(stage, Stage::Lingering) {
+            protocol.release(&mut self.io.pool);
+        }
+        let deadline = self.io.now_ns + BENCH_LINGER_MS * 1_000_000;
+        self.lingering.push_back((deadline, link.key));
     }
 
     pub(super) fn recv_ended(&mut self, conn: ConnKey, why: RecvEnd, scenario: &mut impl Scenario) {
@@ -69,7 +107,7 @@ impl Clients {
         scenario: &mut impl Scenario,
     ) {
         let Some(slot) = self.known(conn) else { return };
-        let super::Client { link, stage } = &mut self.table[slot.index()];
+        let Client { link, stage } = &mut self.table[slot.index()];
         link.io.send = Send::Idle;
         match result {
             _ if matches!(stage, Stage::Ended) => self.try_close(slot),
@@ -101,11 +139,17 @@ impl Clients {
     ) {
         match self.table[slot.index()].stage {
             Stage::Idle => {}
-            Stage::Connecting { .. } | Stage::Upgrading(_) | Stage::Subscribing(_) => {
-                self.fail(slot, FaultCause::ConnectFailed, why);
+            Stage::Connecting { .. } => self.fail(slot, FaultCause::ConnectFailed, why),
+            Stage::Upgrading(_) => self.fail(slot, FaultCause::UpgradeRefused, why),
+            Stage::Open(_) | Stage::Subscribing(_) => {
+                self.lose(slot, FaultCause::ClosedEarly, scenario, why);
             }
-            Stage::Open(_) => self.lose(slot, FaultCause::ClosedEarly, scenario, why),
-            Stage::Closing => self.end(slot),
+            Stage::Closing(_) => {
+                let why = || format!("a close frame was not answered: {}", why());
+                self.io.tally.faults.add(FaultCause::Protocol, why);
+                self.end(slot);
+            }
+            Stage::Lingering => self.end(slot),
             Stage::Ended => self.try_close(slot),
         }
     }
@@ -126,8 +170,18 @@ impl Clients {
         scenario: &mut impl Scenario,
         why: impl FnOnce() -> String,
     ) {
-        if matches!(self.table[slot.index()].stage, Stage::Subscribing(_)) {
-            return self.fail(slot, cause, why);
+        match self.table[slot.index()].stage {
+            Stage::Subscribing(_) => return self.fail(slot, cause, why),
+            Stage::Closing(_) => {
+                self.io.tally.faults.add(cause, why);
+                return self.end(slot);
+            }
+            Stage::Idle
+            | Stage::Connecting { .. }
+            | Stage::Upgrading(_)
+            | Stage::Open(_)
+            | Stage::Lingering
+            | Stage::Ended => {}
         }
         self.io.tally.established -= 1;
         self.io.tally.lost += 1;
@@ -137,8 +191,10 @@ impl Clients {
     }
 
     pub(super) fn end(&mut self, slot: Slot) {
-        let super::Client { link, stage } = &mut self.table[slot.index()];
-        if let Stage::Open(protocol) | Stage::Subscribing(protocol) = stage {
+        let Client { link, stage } = &mut self.table[slot.index()];
+        if let Stage::Open(protocol) | Stage::Subscribing(protocol) | Stage::Closing(protocol) =
+            stage
+        {
             protocol.release(&mut self.io.pool);
         }
         *stage = Stage::Ended;
@@ -154,7 +210,7 @@ impl Clients {
     }
 
     pub(super) fn try_close(&mut self, slot: Slot) {
-        let super::Client { link, stage } = &mut self.table[slot.index()];
+        let Client { link, stage } = &mut self.table[slot.index()];
         let may = matches!(stage, Stage::Ended) && link.io.is_joined();
         if may && link.io.teardown == Teardown::None {
             link.io.teardown = Teardown::Closing;

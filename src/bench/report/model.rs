@@ -149,6 +149,8 @@ pub struct Settings {
     pub hold_seconds: Option<f64>,
     /// Connections begun per second at most.
     pub connect_rate_per_second: Option<f64>,
+    /// Seconds that an answer may take.
+    pub timeout_seconds: Option<f64>,
     /// Payload of a message.
     pub bytes: Option<u64>,
     /// Messages (echo, fan-out) or connections being opened (handshake) at a time.
@@ -189,13 +191,18 @@ pub struct Connections {
     pub per_second: f64,
 }
 
-/// Messages of the measured seconds. In a fan-out `received` counts every delivery.
+/// Messages of the measured seconds but where totals are named. In a fan-out `received` counts every delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, DeriveSerialize, Deserialize)]
 pub struct Messages {
     /// Messages that the generator sent.
     pub sent: u64,
     /// Messages that it received.
     pub received: u64,
+    /// Messages that it sent in the whole run, the warm-up included.
+    pub sent_total: u64,
+    /// Messages that it received in the whole run. When nothing was lost, this is `sent_total`
+    /// times the receivers of a message.
+    pub received_total: u64,
     /// Sent per measured second.
     pub sent_per_second: f64,
     /// Received per measured second.

@@ -42,6 +42,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "warmup_seconds",
             "hold_seconds",
             "connect_rate_per_second",
+            "timeout_seconds",
             "bytes",
             "in_flight",
             "rate_per_second",
@@ -58,7 +59,15 @@ const KEYS: &[(&str, &[&str])] = &[
     ("/connections", &["asked", "established", "failed", "lost", "connect_seconds", "per_second"]),
     (
         "/messages",
-        &["sent", "received", "sent_per_second", "received_per_second", "bytes_per_message"],
+        &[
+            "sent",
+            "received",
+            "sent_total",
+            "received_total",
+            "sent_per_second",
+            "received_per_second",
+            "bytes_per_message",
+        ],
     ),
     (
         "/latency_us",

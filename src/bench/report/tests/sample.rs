@@ -101,6 +101,8 @@ pub(crate) fn echo(seconds: u64) -> Report {
         messages: Some(Messages {
             sent: messages,
             received: messages,
+            sent_total: messages,
+            received_total: messages,
             sent_per_second: messages as f64 / seconds as f64,
             received_per_second: messages as f64 / seconds as f64,
             bytes_per_message: 64,
