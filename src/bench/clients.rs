@@ -346,10 +346,10 @@ impl Clients {
         loop {
             let Client { link, stage } = &mut self.table[slot.index()];
             let io = &mut self.io;
-            let (protocol, listens) = match stage {
-                Stage::Open(protocol) => (protocol, Listens::ToMessages),
-                Stage::Subscribing(protocol) => (protocol, Listens::ToItsAnswer),
-                Stage::Closing(protocol) => (protocol, Listens::ToTheEnd),
+            let (protocol, awaited) = match stage {
+                Stage::Open(protocol) => (protocol, Awaited::Messages),
+                Stage::Subscribing(protocol) => (protocol, Awaited::Answer),
+                Stage::Closing(protocol) => (protocol, Awaited::Close),
                 Stage::Idle
                 | Stage::Connecting { .. }
                 | Stage::Upgrading(_)
@@ -364,11 +364,11 @@ impl Clients {
             };
             let used = step.consumed;
             let Some(event) = step.event else { return };
-            match (event, listens) {
-                (Event::Message(message), Listens::ToMessages) => {
+            match (event, awaited) {
+                (Event::Message(message), Awaited::Messages) => {
                     scenario.message(io, link, message);
                 }
-                (Event::Message(message), Listens::ToItsAnswer) => {
+                (Event::Message(message), Awaited::Answer) => {
                     let said = self.plan.dialect.understand(message.kind, message.payload, 0);
                     match said {
                         Said::Subscribed => self.subscribed(slot, scenario),
@@ -379,12 +379,12 @@ impl Clients {
                         Said::Wrong(what) => return self.fail(slot, FaultCause::Protocol, || what),
                     }
                 }
-                (Event::Close { .. }, Listens::ToTheEnd) => return self.linger(slot),
-                (Event::Message(_) | Event::Ping(_), Listens::ToTheEnd) | (Event::Pong(_), _) => {}
-                (Event::Ping(payload), Listens::ToMessages | Listens::ToItsAnswer) => {
+                (Event::Close { .. }, Awaited::Close) => return self.linger(slot),
+                (Event::Message(_) | Event::Ping(_), Awaited::Close) | (Event::Pong(_), _) => {}
+                (Event::Ping(payload), Awaited::Messages | Awaited::Answer) => {
                     io.pong(link, payload);
                 }
-                (Event::Close { code, reason }, Listens::ToMessages | Listens::ToItsAnswer) => {
+                (Event::Close { code, reason }, Awaited::Messages | Awaited::Answer) => {
                     let code = code.map_or(1005, |code| code.0);
                     let why =
                         format!("closed by the server: {code} {}", shorten(reason.as_bytes()));
@@ -416,11 +416,11 @@ impl Clients {
 
 /// What a connection that can receive frames is waiting for.
 #[derive(Clone, Copy)]
-enum Listens {
-    ToMessages,
-    /// That of its subscription.
-    ToItsAnswer,
-    ToTheEnd,
+enum Awaited {
+    Messages,
+    /// That to its subscription.
+    Answer,
+    Close,
 }
 
 fn blame(fault: UpgradeFault) -> FaultCause {
