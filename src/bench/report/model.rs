@@ -191,7 +191,8 @@ pub struct Connections {
     pub per_second: f64,
 }
 
-/// Messages of the measured seconds but where totals are named. In a fan-out `received` counts every delivery.
+/// Messages of the measured seconds, unless a name says total. In a fan-out `received` counts every
+/// delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, DeriveSerialize, Deserialize)]
 pub struct Messages {
     /// Messages that the generator sent.
