@@ -113,11 +113,11 @@ struct Conductor<'a> {
     show: &'a mut dyn FnMut(&Live),
     timeline: Vec<TimelinePoint>,
     sampled: Sampled,
-    progress: Progress,
+    arrivals: Arrivals,
 }
 
 /// When somebody last came in, and what was counted then.
-struct Progress {
+struct Arrivals {
     upgraded: u64,
     failed: u64,
     at: Instant,
@@ -179,7 +179,7 @@ impl<'a> Conductor<'a> {
             show,
             timeline: Vec::new(),
             sampled,
-            progress: Progress { upgraded: 0, failed: 0, at: Instant::now() },
+            arrivals: Arrivals { upgraded: 0, failed: 0, at: Instant::now() },
         })
     }
 
@@ -237,12 +237,12 @@ impl<'a> Conductor<'a> {
         let is_hopeless = match self.plan.work {
             Work::Idle { .. } | Work::Echo { .. } | Work::Fanout(_) => sums.established == 0,
             Work::Handshake { .. } => {
-                if sums.upgraded > self.progress.upgraded {
+                if sums.upgraded > self.arrivals.upgraded {
                     let (upgraded, failed) = (sums.upgraded, sums.failed);
-                    self.progress = Progress { upgraded, failed, at: Instant::now() };
+                    self.arrivals = Arrivals { upgraded, failed, at: Instant::now() };
                 }
-                sums.failed >= self.progress.failed + u64::from(self.plan.connections)
-                    && self.progress.at.elapsed() >= Duration::from_millis(BENCH_HOPELESS_MS)
+                sums.failed >= self.arrivals.failed + u64::from(self.plan.connections)
+                    && self.arrivals.at.elapsed() >= Duration::from_millis(BENCH_HOPELESS_MS)
             }
         };
         is_hopeless || self.stop.is_set()
@@ -350,7 +350,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn phase(&self, now_ns: u64) -> Phase {
-        let window = self.board.window();
+        let window = self.board.schedule().measured;
         match self.board.stage() {
             Stage::Opening => Phase::Connecting,
             Stage::Loading if now_ns < window.from_ns => Phase::WarmingUp,
