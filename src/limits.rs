@@ -153,6 +153,8 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 pub const STAGED_BYTES_MAX: usize = 8 << 20;
 /// Connections that a shard closes in one turn of a drain.
 pub const DRAIN_BUDGET: usize = 1024;
+/// A shard that begins a turn so much later than it wanted to gives its peers more time.
+pub const STALL_MS_MIN: u64 = 500;
 /// Interval of housekeeping: `on_tick`, expiry of idle topics, gauges.
 pub const HOUSEKEEPING_MS: u64 = 1000;
 /// Topics that one housekeeping forgets.

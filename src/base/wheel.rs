@@ -164,6 +164,8 @@ mod tests {
         Set(u32, u32),
         Clear(u32),
         Advance(u32),
+        /// Time passes, and at most so many are taken out.
+        AdvanceInPart(u32, usize),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -171,7 +173,8 @@ mod tests {
         prop_oneof![
             4 => (0..32u32, delay.clone()).prop_map(|(slot, after)| Step::Set(slot, after)),
             1 => (0..32u32).prop_map(Step::Clear),
-            3 => delay.prop_map(Step::Advance),
+            3 => delay.clone().prop_map(Step::Advance),
+            2 => (delay, 0..8usize).prop_map(|(by, most)| Step::AdvanceInPart(by, most)),
         ]
     }
 
@@ -206,6 +209,19 @@ mod tests {
                         model.retain(|_, at| *at > now);
                         fired.sort_unstable();
                         prop_assert_eq!(fired, expected);
+                    }
+                    Step::AdvanceInPart(by, most) => {
+                        now += by;
+                        let mut fired = 0;
+                        while fired < most
+                            && let Some(slot) = wheel.pop_expired(Tick(now))
+                        {
+                            fired += 1;
+                            let at = model.remove(&slot.0);
+                            prop_assert!(at.is_some_and(|at| at <= now), "early, or twice");
+                        }
+                        let are_left = model.values().any(|at| *at <= now);
+                        prop_assert!(fired == most || !are_left, "some are due and don't fire");
                     }
                 }
                 prop_assert_eq!(wheel.armed(), model.len());

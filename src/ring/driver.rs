@@ -22,6 +22,7 @@ use io_uring::types::{CancelBuilder, Fd, Fixed};
 use io_uring::{cqueue, opcode, squeue};
 
 use super::accept::Accepts;
+use super::armed::Armed;
 use super::buf_ring::{self, BufRing};
 use super::completion::{Completion, KernelFault, RecvEnd};
 use super::dial::{DialConfig, Dialer};
@@ -40,6 +41,11 @@ use crate::base::ConnKey;
 use crate::limits::{RING_TEARDOWN_MS_MAX, RING_WORKERS_MAX};
 
 static ONE: u64 = 1;
+
+/// How long a driver that goes away waits for the kernel at a time.
+const TEARDOWN_LOOK: Duration = Duration::from_millis(1);
+/// Operations that it ends between two looks at the clock.
+const TEARDOWN_PORTION: usize = 256;
 
 /// The sizes of a driver and what it listens on.
 pub struct DriverConfig {
@@ -80,7 +86,7 @@ struct Memory {
     buffers: BufRing,
     accepts: Accepts,
     sends: InFlight,
-    recvs_armed: u64,
+    recvs: Armed,
 }
 
 impl Driver {
@@ -97,7 +103,7 @@ impl Driver {
             buffers,
             accepts: Accepts::new(config.listeners, config.accepts_in_flight),
             sends: InFlight::default(),
-            recvs_armed: 0,
+            recvs: Armed::new(config.files),
         };
         Ok(Driver {
             memory: ManuallyDrop::new(memory),
@@ -218,7 +224,7 @@ impl Driver {
             .build()
             .user_data(UserData::Recv(conn).encode());
         self.push(&entry)?;
-        self.memory.recvs_armed += 1;
+        self.memory.recvs.begin(conn);
         Ok(())
     }
 
@@ -316,7 +322,7 @@ impl Driver {
             self.memory.buffers.give_back(buffer);
         }
         if !cqueue::more(cqe.flags) {
-            self.memory.recvs_armed -= 1;
+            self.memory.recvs.end(conn);
             let why = recv_end(cqe.result);
             self.queues.stats.starved += u64::from(why == RecvEnd::Starved);
             f(Completion::RecvEnded { conn, why });
@@ -328,16 +334,16 @@ impl Drop for Driver {
     /// R1: ends everything that is in flight before the memory goes.
     fn drop(&mut self) {
         let deadline = Instant::now() + Duration::from_millis(RING_TEARDOWN_MS_MAX);
-        let tick = Duration::from_millis(1);
+        self.end_by_name(deadline);
         while self.memory.in_use() && Instant::now() < deadline {
             // It fails with ENOENT when all have just ended; what counts is `in_use`. Operations
             // still queued are never submitted: what they point at may be gone.
             let submitter = self.queues.ring.submitter();
-            let _ = submitter.register_sync_cancel(Some(tick.into()), CancelBuilder::any());
-            if self.queues.wait_only(tick).is_err() {
+            let _ =
+                submitter.register_sync_cancel(Some(TEARDOWN_LOOK.into()), CancelBuilder::any());
+            if self.collect_ended().is_err() {
                 break;
             }
-            self.completions(|_| {});
         }
         if !self.memory.in_use() && self.memory.buffers.unregister(&self.queues.ring).is_ok() {
             // SAFETY: dropped once, here; no operation is in flight and the buffers are no longer
@@ -347,9 +353,47 @@ impl Drop for Driver {
     }
 }
 
+impl Driver {
+    /// Ends what there may be thousands of, and waits for it: see [`Armed`] for why not all at
+    /// once.
+    fn end_by_name(&mut self, deadline: Instant) {
+        let submitter = self.queues.ring.submitter();
+        let recvs = self.memory.recvs.keys().map(UserData::Recv);
+        let sends = self.memory.sends.keys().map(UserData::SendQueued);
+        let mut named = 0;
+        for (index, data) in recvs.chain(sends).enumerate() {
+            if index % TEARDOWN_PORTION == 0 && Instant::now() >= deadline {
+                return;
+            }
+            let one = CancelBuilder::user_data(data.encode());
+            // What has ended by itself in the meantime is not found, and needn't be.
+            let _ = submitter.register_sync_cancel(Some(TEARDOWN_LOOK.into()), one);
+            named = index + 1;
+        }
+        let mut held = u64::MAX;
+        while named > 0 && self.memory.held() < held && Instant::now() < deadline {
+            held = self.memory.held();
+            if self.collect_ended().is_err() {
+                return;
+            }
+        }
+    }
+
+    fn collect_ended(&mut self) -> io::Result<()> {
+        self.queues.wait_only(TEARDOWN_LOOK)?;
+        self.completions(|_| {});
+        Ok(())
+    }
+}
+
 impl Memory {
+    /// Receives and queued sends that the kernel holds.
+    fn held(&self) -> u64 {
+        self.recvs.len() + self.sends.len() as u64
+    }
+
     fn in_use(&self) -> bool {
-        self.recvs_armed > 0 || self.accepts.in_flight() > 0 || self.sends.len() > 0
+        self.recvs.len() > 0 || self.accepts.in_flight() > 0 || self.sends.len() > 0
     }
 }
 

@@ -53,6 +53,11 @@ impl InFlight {
             .user_data(UserData::SendQueued(conn).encode())
     }
 
+    /// Whose sends the kernel holds.
+    pub(super) fn keys(&self) -> impl Iterator<Item = ConnKey> {
+        self.sends.keys().copied()
+    }
+
     /// The kernel is done with the frames of a connection.
     pub(super) fn finish(&mut self, conn: ConnKey) {
         let mut send = self.sends.remove(&conn).expect("bug: no queued send was in flight");

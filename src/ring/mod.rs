@@ -4,6 +4,7 @@
 //! vocabulary (no unsafe, no syscalls, used by the simulator too); the rest drives the real ring.
 
 mod accept;
+mod armed;
 mod buf_ring;
 pub mod completion;
 mod dial;

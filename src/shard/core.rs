@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
-use crate::base::{ConnKey, Now, ShardId};
+use crate::base::{ConnKey, Now, ShardId, Tick};
 use crate::conn::outbox::EgressLimits;
 use crate::conn::{CloseReason, Outbox};
 use crate::metrics::{Metric, ShardCounters};
@@ -130,6 +130,9 @@ pub(crate) struct Core {
     pub(super) congested: Vec<ConnKey>,
     /// Participants whose requests wait for room in another lane, as a bitmap.
     pub(super) stalled: Vec<u64>,
+    /// The shard stood still a while ago: until this tick it hears what came meanwhile, and gives
+    /// nobody up.
+    pub(super) patient_until: Tick,
     /// Accepting failed: not before this moment is it tried again.
     pub(super) deaf_until_ms: u64,
     /// Listeners that do not accept at present.

@@ -48,6 +48,8 @@ pub struct Shard<H: Handler> {
     pub(super) scratch: Vec<u8>,
     is_settled: bool,
     housekeeping_ms: u64,
+    /// When the next turn should begin, at the latest.
+    pub(super) wake_ms: u64,
 }
 
 impl<H: Handler> Shard<H> {
@@ -86,6 +88,7 @@ impl<H: Handler> Shard<H> {
             too_slow: Vec::new(),
             congested: Vec::new(),
             stalled: vec![0; mailbox_words],
+            patient_until: now.tick(),
             deaf_until_ms: 0,
             deaf: (0..config.listeners).map(ListenerId).collect(),
             open: 0,
@@ -103,12 +106,14 @@ impl<H: Handler> Shard<H> {
             scratch: Vec::new(),
             is_settled: true,
             housekeeping_ms: now.monotonic_ms,
+            wake_ms: now.monotonic_ms,
         }
     }
 
     /// The shell is awake and has read the clocks.
     pub fn begin(&mut self, now: Now) {
         self.core.now = now;
+        self.forgive_lateness();
         self.core.mailbox.awake();
         self.is_settled = false;
     }
@@ -160,7 +165,12 @@ impl<H: Handler> Shard<H> {
         self.revive_starved();
         self.flush();
         self.core.counters.inc(Metric::Turns);
-        self.sleep()
+        let sleep = self.sleep();
+        self.wake_ms = match sleep {
+            Sleep::No => self.core.now.monotonic_ms,
+            Sleep::UntilMs(at_ms) => at_ms.max(self.core.now.monotonic_ms),
+        };
+        sleep
     }
 
     /// The orders of the turn, and the memory that they refer to.

@@ -95,6 +95,25 @@ fn a_pong_in_time_counts_however_late_it_is_looked_for() {
 }
 
 #[test]
+fn time_in_which_the_shard_did_not_run_is_not_held_against_its_peers() {
+    let mut world = world();
+    let (alive, dead) = (world.connect(0, "/"), world.connect(0, "/"));
+    while world.client(alive).take_frames().is_empty() {
+        world.advance(64);
+    }
+    // The pong is on its way, and more came before it than is read in one turn.
+    world.leap(14_000);
+    world.run();
+    assert_eq!(world.count(Metric::HeartbeatsLost), 0);
+    world.advance(2_000);
+    world.client(alive).write_frame(0x8a, b"");
+    world.advance(10_000);
+    assert_eq!(world.close_code(dead), 4002);
+    assert_eq!(world.count(Metric::HeartbeatsLost), 1, "patience ends");
+    assert!(!world.client(alive).is_closed);
+}
+
+#[test]
 fn who_answers_pings_stays_and_who_does_not_is_closed() {
     let mut world = world();
     let (alive, dead) = (world.connect(0, "/"), world.connect(0, "/"));

@@ -7,7 +7,7 @@ use super::shard::Shard;
 use crate::base::{ConnKey, Tick};
 use crate::conn::{Deadline, Phase, Recv, Trigger};
 use crate::handler::Handler;
-use crate::limits::TIMER_BUDGET;
+use crate::limits::{STALL_MS_MIN, TIMER_BUDGET};
 use crate::metrics::Metric;
 use crate::ws::opcode::Opcode;
 
@@ -19,6 +19,11 @@ impl<H: Handler> Shard<H> {
             let Some(key) = self.table.key_at(slot) else { continue };
             let deadline = self.table.at_mut(slot).link.deadline;
             match deadline {
+                Deadline::Handshake | Deadline::Pong | Deadline::Close
+                    if now < self.core.patient_until =>
+                {
+                    self.set_deadline(key, deadline, self.core.patient_until);
+                }
                 Deadline::Handshake => {
                     self.core.counters.inc(Metric::RefusedTimeout);
                     self.abandon(key, Trigger::DeadlinePassed);
@@ -30,6 +35,17 @@ impl<H: Handler> Shard<H> {
                 }
                 Deadline::Close => self.abandon(key, Trigger::DeadlinePassed),
             }
+        }
+    }
+
+    /// Called when a turn begins. Time in which this shard did not run is not held against its
+    /// peers: they have said in it what is read only now, a budget's worth a turn, and some of
+    /// them were kept from speaking by what kept the shard from running.
+    pub(super) fn forgive_lateness(&mut self) {
+        let late_ms = self.core.now.monotonic_ms.saturating_sub(self.wake_ms);
+        if late_ms >= STALL_MS_MIN {
+            let more_ms = late_ms.min(self.core.config.heartbeat_timeout_ms);
+            self.core.patient_until = self.core.now.tick().after_ms(more_ms);
         }
     }
 

@@ -8,6 +8,7 @@ mod accept;
 mod harness;
 mod recv;
 mod send;
+mod teardown;
 mod wake;
 
 use std::io::{Read, Write};
