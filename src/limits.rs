@@ -215,8 +215,12 @@ pub const BENCH_RECV_BUFFER_BYTES: u32 = 8192;
 pub const BENCH_ARENA_BYTES: usize = 4 << 20;
 /// Octets that may wait for one connection of it.
 pub const BENCH_EGRESS_BYTES_MAX: usize = 16 << 20;
+/// Octets of a message that it sends: one has to fit, with what is wrapped around it.
+pub const BENCH_MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Octets that may wait for all connections of one ring of it.
 pub const BENCH_EGRESS_TOTAL_BYTES_MAX: usize = 1 << 30;
+const _: () = assert!(2 * BENCH_MESSAGE_BYTES_MAX <= BENCH_EGRESS_BYTES_MAX);
+
 /// Connections that it opens at a time, all rings together.
 pub const BENCH_OPENING_MAX: u32 = 1024;
 /// How long a server may take to end the stream after the closing handshake.

@@ -76,6 +76,9 @@ struct Opening {
     head: Vec<u8>,
 }
 
+/// Deadlines that are kept beside two for each connection before they are looked through.
+const DEADLINES_SPARE: usize = 1024;
+
 /// See the module's header.
 pub(super) struct Clients {
     pub(super) io: Io,
@@ -162,7 +165,8 @@ impl Clients {
 
     /// Begins to connect what was due at `began_ns`.
     pub(super) fn connect(&mut self, slot: Slot, began_ns: u64) {
-        self.generation += 1;
+        // 0 is nobody.
+        self.generation = self.generation.wrapping_add(1).max(1);
         let client = &mut self.table[slot.index()];
         assert!(matches!(client.stage, Stage::Idle), "C1");
         *client =
@@ -230,6 +234,13 @@ impl Clients {
 
     fn await_progress(&mut self, key: ConnKey) {
         let deadline = self.io.now_ns + self.plan.timeout.as_nanos() as u64;
+        if self.deadlines.len() > 2 * self.table.len() + DEADLINES_SPARE {
+            // One that hangs keeps those behind it: forget who has come further long ago.
+            let mut deadlines = std::mem::take(&mut self.deadlines);
+            let is_awaited = |key| self.known(key).is_some_and(|slot| self.is_awaited(slot));
+            deadlines.retain(|(_, key)| is_awaited(*key));
+            self.deadlines = deadlines;
+        }
         self.deadlines.push_back((deadline, key));
     }
 

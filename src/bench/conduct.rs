@@ -97,9 +97,15 @@ pub fn conduct(plan: Plan, stop: &Stop, show: &mut dyn FnMut(&Live)) -> Result<R
     }
     let plan = Arc::new(plan);
     let mut conductor = Conductor::start(Arc::clone(&plan), stop, show)?;
-    let observed = conductor.play();
+    let observed = match conductor.play() {
+        Ok(observed) => observed,
+        Err(error) => {
+            conductor.board.advance(Stage::Ended);
+            return Err(error);
+        }
+    };
     let outcomes = conductor.end()?;
-    Ok(summary::report(&plan, observed?, &outcomes))
+    Ok(summary::report(&plan, observed, &outcomes))
 }
 
 struct Conductor<'a> {
@@ -144,6 +150,8 @@ impl<'a> Conductor<'a> {
             Work::Idle { .. } | Work::Handshake { .. } | Work::Echo { .. } => 0,
         };
         let published = Arc::new(Published::new(publishers));
+        // Before the first connection.
+        let usage = plan.server_pid.and_then(watch::look);
         let (tell, ended) = channel();
         for ring in 0..plan.rings {
             let seat = Seat {
@@ -165,9 +173,11 @@ impl<'a> Conductor<'a> {
                 }
             });
             let failed = |error| BenchError::Kernel { what: "starting a thread", error };
-            thread.map_err(failed)?;
+            if let Err(error) = thread {
+                board.advance(Stage::Ended);
+                return Err(failed(error));
+            }
         }
-        let usage = plan.server_pid.and_then(watch::look);
         let sampled = Sampled { at: Instant::now(), sums: Sums::default(), usage, faults: 0 };
         Ok(Conductor {
             plan,

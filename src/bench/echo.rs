@@ -2,7 +2,7 @@
 
 use super::clients::{Clients, Scenario};
 use super::io::Io;
-use super::order::{Orders, Place};
+use super::order::{Orders, Place, out_of_numbers};
 use super::pace::Pacer;
 use super::plan::{Pace, Plan};
 use super::published::Published;
@@ -82,6 +82,9 @@ impl Echo {
             Form::Binary => Opcode::Binary,
             Form::Text => Opcode::Text,
         };
+        if stream.sent == u32::MAX {
+            return out_of_numbers(&mut io.tally.faults);
+        }
         if io.send(link, opcode, |out| codec.write(out, stamp)) {
             stream.sent += 1;
             io.sent(due_ns);

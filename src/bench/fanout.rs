@@ -3,15 +3,16 @@
 use super::clients::{Clients, Scenario};
 use super::dialect::{Dialect, Said, Wrapping};
 use super::io::Io;
-use super::order::{Orders, Place};
+use super::order::{Orders, Place, out_of_numbers};
 use super::pace::Pacer;
 use super::plan::{Fanout as Shape, Pace, Plan};
 use super::published::Published;
 use super::report::FaultCause;
-use super::stamp::{Codec, Stamp};
+use super::stamp::{Codec, Corrupt, Form, Stamp};
 use crate::base::Slot;
 use crate::conn::Link;
 use crate::ws::message::Message;
+use crate::ws::opcode::Kind;
 
 /// One of this ring's publishers.
 struct Publisher {
@@ -103,6 +104,9 @@ impl Fanout {
 
     fn publish(&mut self, io: &mut Io, link: &mut Link, place: usize, due_ns: u64) {
         let Publisher { number, wrapping, sent, .. } = &mut self.publishers[place];
+        if *sent == u32::MAX {
+            return out_of_numbers(&mut io.tally.faults);
+        }
         let stamp = Stamp { publisher: *number, sequence: *sent, sent_ns: due_ns };
         let codec = &self.codec;
         let taken = io.send(link, wrapping.opcode, |out| {
@@ -163,7 +167,11 @@ impl Scenario for Fanout {
                 Said::Refused(what) => return io.tally.faults.add(FaultCause::Refused, || what),
                 Said::Wrong(what) => return io.tally.faults.add(FaultCause::Protocol, || what),
             };
-        let stamp = self.codec.read(payload);
+        let wanted = match self.codec.form() {
+            Form::Binary => Kind::Binary,
+            Form::Text => Kind::Text,
+        };
+        let stamp = if message.kind == wanted { self.codec.read(payload) } else { Err(Corrupt) };
         let found = stamp.ok().and_then(|stamp| Some((stamp, self.row(slot, stamp.publisher)?)));
         let Some((stamp, row)) = found else {
             self.orders.corrupted(slot);

@@ -7,6 +7,8 @@ use crate::base::Slot;
 
 /// Numbers remembered as missing, so that a late message is told from a duplicate.
 const MISSING_MAX: usize = 64 * 1024;
+/// Messages that can be missing at a time: more than any pace leaves on their way.
+const GAP_MAX: u32 = 1 << 26;
 
 /// What a message is to its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,11 @@ impl Orders {
         faults: &mut FaultLog,
     ) -> Place {
         let awaited = *expected;
+        if sequence.saturating_sub(awaited) > GAP_MAX || sequence == u32::MAX {
+            // Nobody has sent so many: a number that a server made up.
+            faults.add(FaultCause::Corrupted, || format!("message {sequence} was never sent"));
+            return Place::Repeated;
+        }
         let found = || format!("message {sequence} of stream {stream} where {awaited} was due");
         if sequence > awaited {
             let skipped = u64::from(sequence - awaited);
@@ -84,6 +91,12 @@ impl Orders {
         }
         Place::New
     }
+}
+
+/// A sender has sent as many messages as there are numbers, and falls silent.
+#[cold]
+pub(super) fn out_of_numbers(faults: &mut FaultLog) {
+    faults.add(FaultCause::Overrun, || "a sender has used up the numbers of its messages".into());
 }
 
 #[cfg(test)]

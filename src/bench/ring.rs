@@ -179,7 +179,9 @@ impl Hand<'_> {
             self.shown_ns = now_ns;
             self.board.show(&self.clients.io.tally);
             if stage == Stage::Settling {
-                self.board.set_outstanding(scenario.outstanding(published));
+                // Handshakes that are under way when the window ends are waited for as well.
+                let opening = u64::from(self.clients.opening());
+                self.board.set_outstanding(scenario.outstanding(published) + opening);
             }
         }
         if now_ns >= self.shown_slow_ns + SHOW_SLOW_NS {
@@ -196,6 +198,11 @@ impl Hand<'_> {
     }
 
     fn end(mut self, outstanding: u64) -> Tally {
+        let opening = self.clients.opening();
+        self.clients.io.tally.failed += opening;
+        self.clients.io.tally.faults.add_many(FaultCause::TimedOut, u64::from(opening), || {
+            "a connection was still being opened when the run ended".into()
+        });
         self.clients.io.tally.faults.add_many(FaultCause::Lost, outstanding, || {
             format!("{outstanding} messages had not come when the run ended")
         });

@@ -262,14 +262,23 @@ impl ProgressLine {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    humantime::parse_duration(text)
+/// The clock of a run has 48 bits of nanoseconds.
+const DURATION_MAX: Duration = Duration::from_secs(72 * 3600);
+/// Rates beyond these are slips of the keyboard.
+const RATES: std::ops::RangeInclusive<f64> = 1e-5..=1e9;
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= DURATION_MAX => Ok(duration),
+        Ok(_) => Err("no more than 72h is wanted".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
-        Ok(_) | Err(_) => Err("a number above 0 is wanted".into()),
+        Ok(number) if RATES.contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err("a number from 0.00001 to a billion is wanted".into()),
     }
 }
 

@@ -9,7 +9,7 @@ use super::bench::{Close, CommonArgs, PaceArgs, Protocol, ScenarioArgs};
 use super::url::{Place, Url};
 use crate::bench::stamp::Form;
 use crate::bench::{Dialect, Fanout, Pace, Plan, Work};
-use crate::limits::{BENCH_STREAMS_MAX, CLIENT_MESSAGE_BYTES_MAX};
+use crate::limits::{BENCH_MESSAGE_BYTES_MAX, BENCH_STREAMS_MAX};
 
 /// Addresses that a range may have.
 const ADDRESSES_MAX: u32 = 65_536;
@@ -124,7 +124,7 @@ fn check_table(per_ring: u32, connections: u32) -> Result<(), CliError> {
 }
 
 fn check_bytes(bytes: usize, form: Form) -> Result<(), CliError> {
-    let (min, max) = (form.bytes_min(), CLIENT_MESSAGE_BYTES_MAX);
+    let (min, max) = (form.bytes_min(), BENCH_MESSAGE_BYTES_MAX);
     if (min..=max).contains(&bytes) {
         return Ok(());
     }
@@ -155,6 +155,7 @@ fn check_shape(shape: &Fanout) -> Result<u32, CliError> {
 fn addresses(text: &str) -> Result<(Url, Vec<SocketAddr>), CliError> {
     if let Some((scheme, rest)) = text.split_once("://")
         && let Some((hosts, after)) = rest.split_once(':')
+        && scheme.eq_ignore_ascii_case("ws")
         && hosts.contains('-')
         && let Ok(ips) = range(hosts)
     {
@@ -220,6 +221,7 @@ mod tests {
         assert_eq!(addrs, expected.map(|addr| addr.parse().unwrap()));
         let (_, addrs) = addresses("ws://[::1]:80/").unwrap();
         assert_eq!(addrs, ["[::1]:80".parse().unwrap()]);
+        assert!(addresses("unix://127.0.0.1-127.0.0.2:1/").is_err());
         assert!(addresses("unix:/run/x").is_err() && addresses("wss://127.0.0.1/").is_err());
     }
 

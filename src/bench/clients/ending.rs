@@ -35,7 +35,7 @@ impl Clients {
     }
 
     /// True when something of the server is awaited that is not a message.
-    fn is_awaited(&self, slot: Slot) -> bool {
+    pub(super) fn is_awaited(&self, slot: Slot) -> bool {
         match self.table[slot.index()].stage {
             Stage::Connecting { .. }
             | Stage::Upgrading(_)

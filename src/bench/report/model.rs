@@ -76,7 +76,11 @@ impl Report {
     /// stayed.
     pub fn ok(&self) -> bool {
         let Connections { asked, established, failed, lost, .. } = self.connections;
-        self.faults.is_empty() && failed == 0 && lost == 0 && established >= asked
+        self.faults.is_empty()
+            && failed == 0
+            && lost == 0
+            && established > 0
+            && established >= asked
     }
 
     /// Where on the time line the measured seconds begin and end.
