@@ -11,7 +11,7 @@ use super::stamp::{Codec, Corrupt, Form, Stamp};
 use crate::base::Slot;
 use crate::conn::Link;
 use crate::ws::message::Message;
-use crate::ws::opcode::{Kind, Opcode};
+use crate::ws::opcode::Opcode;
 
 /// One connection's numbers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,10 +123,7 @@ impl Scenario for Echo {
 
     fn message(&mut self, io: &mut Io, link: &mut Link, message: Message<'_>) {
         let slot = link.key.slot;
-        let kind = match self.codec.form() {
-            Form::Binary => Kind::Binary,
-            Form::Text => Kind::Text,
-        };
+        let kind = self.codec.form().kind();
         let stream = &mut self.streams[slot.index()];
         let publisher = self.first + slot.0;
         let place = match self.codec.read(message.payload) {

@@ -8,11 +8,10 @@ use super::pace::Pacer;
 use super::plan::{Fanout as Shape, Pace, Plan};
 use super::published::Published;
 use super::report::FaultCause;
-use super::stamp::{Codec, Corrupt, Form, Stamp};
+use super::stamp::{Codec, Corrupt, Stamp};
 use crate::base::Slot;
 use crate::conn::Link;
 use crate::ws::message::Message;
-use crate::ws::opcode::Kind;
 
 /// One of this ring's publishers.
 struct Publisher {
@@ -167,11 +166,11 @@ impl Scenario for Fanout {
                 Said::Refused(what) => return io.tally.faults.add(FaultCause::Refused, || what),
                 Said::Wrong(what) => return io.tally.faults.add(FaultCause::Protocol, || what),
             };
-        let wanted = match self.codec.form() {
-            Form::Binary => Kind::Binary,
-            Form::Text => Kind::Text,
+        let stamp = if message.kind == self.codec.form().kind() {
+            self.codec.read(payload)
+        } else {
+            Err(Corrupt)
         };
-        let stamp = if message.kind == wanted { self.codec.read(payload) } else { Err(Corrupt) };
         let found = stamp.ok().and_then(|stamp| Some((stamp, self.row(slot, stamp.publisher)?)));
         let Some((stamp, row)) = found else {
             self.orders.corrupted(slot);

@@ -6,6 +6,7 @@
 //! depends on the check, so a payload that was mixed with another one does not match.
 
 use crate::base::prng::Prng;
+use crate::ws::opcode::Kind;
 
 /// Octets that a binary payload has at least.
 pub const BINARY_BYTES_MIN: usize = 16;
@@ -104,6 +105,14 @@ impl Codec {
 }
 
 impl Form {
+    /// What messages with such a payload are, unless it is wrapped in something else.
+    pub fn kind(self) -> Kind {
+        match self {
+            Form::Binary => Kind::Binary,
+            Form::Text => Kind::Text,
+        }
+    }
+
     /// Octets that a payload has at least.
     pub fn bytes_min(self) -> usize {
         match self {

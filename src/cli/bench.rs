@@ -49,12 +49,6 @@ pub struct CommonArgs {
     /// Local addresses to connect from: IP or IP-IP
     #[arg(long, value_name = "IPS")]
     pub source: Option<String>,
-    /// Length of the measured window
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    pub duration: Duration,
-    /// Load before it
-    #[arg(long, default_value = "2s", value_parser = duration)]
-    pub warmup: Duration,
     /// Connections opened per second, at most
     #[arg(long, value_name = "N", value_parser = positive)]
     pub connect_rate: Option<f64>,
@@ -73,6 +67,17 @@ pub struct CommonArgs {
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// How long load lasts.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct WindowArgs {
+    /// Length of the measured window
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub duration: Duration,
+    /// Load before it
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub warmup: Duration,
 }
 
 /// `bench idle`.
@@ -101,6 +106,9 @@ pub struct HandshakeArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "documented at its type")]
     pub common: CommonArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub window: WindowArgs,
     /// Connections that are being opened or closed at a time
     #[arg(long, default_value_t = 64, value_parser = count())]
     pub in_flight: u32,
@@ -115,6 +123,9 @@ pub struct EchoArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "documented at its type")]
     pub common: CommonArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub window: WindowArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "documented at its type")]
     pub pace: PaceArgs,
@@ -135,6 +146,9 @@ pub struct FanoutArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "documented at its type")]
     pub common: CommonArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub window: WindowArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "documented at its type")]
     pub pace: PaceArgs,

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::CliError;
-use super::bench::{Close, CommonArgs, PaceArgs, Protocol, ScenarioArgs};
+use super::bench::{Close, CommonArgs, Protocol, ScenarioArgs, WindowArgs};
 use super::url::{Place, Url};
 use crate::bench::stamp::Form;
-use crate::bench::{Dialect, Fanout, Pace, Plan, Work};
+use crate::bench::{Dialect, Fanout, Plan, Work};
 use crate::limits::{BENCH_MESSAGE_BYTES_MAX, BENCH_STREAMS_MAX};
 
 /// Addresses that a range may have.
@@ -18,23 +18,22 @@ const ADDRESSES_MAX: u32 = 65_536;
 pub(super) fn of(scenario: &ScenarioArgs) -> Result<(&CommonArgs, Plan), CliError> {
     let (common, plan) = match scenario {
         ScenarioArgs::Idle(args) => {
-            let mut plan =
-                base(&args.common, args.connections, Work::Idle { topics: args.topics })?;
+            let window = WindowArgs { warmup: Duration::ZERO, duration: args.hold };
+            let work = Work::Idle { topics: args.topics };
+            let mut plan = base(&args.common, window, args.connections, work)?;
             plan.dialect = args.protocol.into();
-            plan.warmup = Duration::ZERO;
-            plan.duration = args.hold;
             (&args.common, plan)
         }
         ScenarioArgs::Handshake(args) => {
             let work = Work::Handshake { reset: args.close == Close::Reset };
-            (&args.common, base(&args.common, args.in_flight, work)?)
+            (&args.common, base(&args.common, args.window, args.in_flight, work)?)
         }
         ScenarioArgs::Echo(args) => {
             let form = if args.text { Form::Text } else { Form::Binary };
             check_bytes(args.bytes, form)?;
-            let pace = pace(&args.pace)?;
+            let pace = args.pace.pace()?;
             let work = Work::Echo { form, bytes: args.bytes, pace };
-            (&args.common, base(&args.common, args.connections, work)?)
+            (&args.common, base(&args.common, args.window, args.connections, work)?)
         }
         ScenarioArgs::Fanout(args) => {
             let dialect = Dialect::from(args.protocol);
@@ -44,10 +43,10 @@ pub(super) fn of(scenario: &ScenarioArgs) -> Result<(&CommonArgs, Plan), CliErro
                 topics: args.topics,
                 subscribers: args.subscribers,
                 bytes: args.bytes,
-                pace: pace(&args.pace)?,
+                pace: args.pace.pace()?,
             };
             let connections = check_shape(&shape)?;
-            let mut plan = base(&args.common, connections, Work::Fanout(shape))?;
+            let mut plan = base(&args.common, args.window, connections, Work::Fanout(shape))?;
             plan.dialect = dialect;
             plan.hold = args.hold;
             (&args.common, plan)
@@ -65,11 +64,12 @@ impl From<Protocol> for Dialect {
     }
 }
 
-fn pace(args: &PaceArgs) -> Result<Pace, CliError> {
-    args.pace()
-}
-
-fn base(common: &CommonArgs, connections: u32, work: Work) -> Result<Plan, CliError> {
+fn base(
+    common: &CommonArgs,
+    window: WindowArgs,
+    connections: u32,
+    work: Work,
+) -> Result<Plan, CliError> {
     let mut targets = Vec::new();
     let mut first: Option<Url> = None;
     for text in &common.urls {
@@ -77,6 +77,14 @@ fn base(common: &CommonArgs, connections: u32, work: Work) -> Result<Plan, CliEr
         targets.extend(found);
         if targets.len() > ADDRESSES_MAX as usize {
             return Err(CliError::usage(format!("more than {ADDRESSES_MAX} addresses")));
+        }
+        if let Some(first) = &first
+            && first.target != url.target
+        {
+            return Err(CliError::usage(format!(
+                "{} and {} differ: all URLs of a run have the same path",
+                first.target, url.target
+            )));
         }
         first.get_or_insert(url);
     }
@@ -101,8 +109,8 @@ fn base(common: &CommonArgs, connections: u32, work: Work) -> Result<Plan, CliEr
         dialect: Dialect::Plain,
         connect_rate: common.connect_rate,
         hold: Duration::ZERO,
-        warmup: common.warmup,
-        duration: common.duration,
+        warmup: window.warmup,
+        duration: window.duration,
         timeout: common.timeout,
         server_pid: common.server_pid,
     })
@@ -201,6 +209,7 @@ fn range(text: &str) -> Result<Vec<IpAddr>, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::Pace;
 
     #[test]
     fn a_range_has_both_its_ends() {
