@@ -255,9 +255,12 @@ impl Row {
                 run.seconds * 1e3
             ),
         };
-        let (seconds_ms, warmup_ms) = (run.seconds * 1e3, run.warmup * 1e3);
-        write!(line, " --duration {seconds_ms:.0}ms --warmup {warmup_ms:.0}ms --rings 1 --quiet")
-            .expect("a String takes everything");
+        if !matches!(self.load, Load::Idle { .. }) {
+            let (seconds_ms, warmup_ms) = (run.seconds * 1e3, run.warmup * 1e3);
+            write!(line, " --duration {seconds_ms:.0}ms --warmup {warmup_ms:.0}ms")
+                .expect("a String takes everything");
+        }
+        line.push_str(" --rings 1 --quiet");
         // More addresses than one, so that ports don't run out.
         write!(line, " ws://127.0.0.1-127.0.0.20:{}{}", run.port, run.path)
             .expect("a String takes everything");
@@ -312,6 +315,7 @@ mod tests {
         let json = super::row("fanout-one").expect("a row").arguments(&json).join(" ");
         assert!(json.contains("--bytes 32 --in-flight 1 --protocol ringwire"), "{json}");
         assert!(line("idle").starts_with("idle --connections 10000 --topics 1"));
+        assert!(!line("idle").contains("--duration"), "it has a --hold instead");
         for row in ROWS {
             assert!(row.what().ends_with('.') && !row.what().contains("  "), "{}", row.what());
         }
