@@ -96,13 +96,15 @@ fn base(
         )));
     }
     check_table(connections.div_ceil(rings), connections)?;
+    let sources = common.source.as_deref().map_or(Ok(Vec::new()), range)?;
+    check_families(&sources, &targets)?;
     Ok(Plan {
         work,
         connections,
         rings: common.rings,
         cpus: common.pin.clone(),
         targets,
-        sources: common.source.as_deref().map_or(Ok(Vec::new()), range)?,
+        sources,
         urls: common.urls.clone(),
         host: url.host,
         path: url.target,
@@ -128,6 +130,25 @@ fn check_table(per_ring: u32, connections: u32) -> Result<(), CliError> {
     Err(CliError::usage(format!(
         "{per_ring} connections per ring are more than the {soft} descriptors that a process may \
          have (ulimit -n); take --rings {rings} or more"
+    )))
+}
+
+/// A socket of one family can't connect to an address of the other.
+fn check_families(sources: &[IpAddr], targets: &[SocketAddr]) -> Result<(), CliError> {
+    // All addresses of a range are IPv4.
+    let Some(source) = sources.first() else { return Ok(()) };
+    let Some(target) = targets.iter().find(|target| target.is_ipv4() != source.is_ipv4()) else {
+        return Ok(());
+    };
+    let (mine, example, its, url) = if source.is_ipv4() {
+        ("IPv4", "::1", "IPv6", "ws://127.0.0.1:")
+    } else {
+        ("IPv6", "127.0.0.1", "IPv4", "ws://[::1]:")
+    };
+    let port = target.port();
+    Err(CliError::usage(format!(
+        "--source {source} is {mine} and the server's {target} is {its}: take an {its} source, as in \
+         --source {example}, or an {mine} address of the server, as in {url}{port}/"
     )))
 }
 
@@ -232,6 +253,25 @@ mod tests {
         assert_eq!(addrs, ["[::1]:80".parse().unwrap()]);
         assert!(addresses("unix://127.0.0.1-127.0.0.2:1/").is_err());
         assert!(addresses("unix:/run/x").is_err() && addresses("wss://127.0.0.1/").is_err());
+    }
+
+    #[test]
+    fn a_source_of_another_family_is_refused_with_what_to_type() {
+        let ips = |text: &str| range(text).unwrap();
+        let addrs = |text: &[&str]| -> Vec<SocketAddr> {
+            text.iter().map(|addr| addr.parse().unwrap()).collect()
+        };
+        let (four, six) = (addrs(&["127.0.0.1:80"]), addrs(&["[::1]:80"]));
+        assert!(check_families(&ips("127.0.0.2-127.0.0.3"), &four).is_ok());
+        assert!(check_families(&ips("::2"), &six).is_ok());
+        assert!(check_families(&[], &addrs(&["127.0.0.1:80", "[::1]:80"])).is_ok());
+        let said = |sources: &str, targets: &[SocketAddr]| {
+            check_families(&ips(sources), targets).unwrap_err().to_string()
+        };
+        let refused = said("127.0.0.2-127.0.0.3", &[four[0], six[0]]);
+        assert!(refused.contains("--source ::1") && refused.contains("ws://127.0.0.1:80/"));
+        let refused = said("::1", &four);
+        assert!(refused.contains("--source 127.0.0.1") && refused.contains("ws://[::1]:80/"));
     }
 
     #[test]
