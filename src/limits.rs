@@ -229,8 +229,17 @@ pub const BENCH_LINGER_MS: u64 = 1_000;
 pub const BENCH_LEAD_MS: u64 = 100;
 /// A run ends early when nobody has come in for so long and as many as may at a time have failed.
 pub const BENCH_HOPELESS_MS: u64 = 1_000;
-/// How long messages may still arrive when nothing more is sent, unless the plan has less.
+/// How often one of its rings looks how far the run is, at least.
+pub const BENCH_LOOK_MS: u64 = 50;
+/// How long what was due may be sent when nothing more becomes due, and how long nothing may arrive
+/// before what has not is given up, unless the plan has less.
 pub const BENCH_DRAIN_TIMEOUT_MS: u64 = 10_000;
+/// How long it waits in all for what arrives slowly.
+pub const BENCH_SETTLE_MAX_MS: u64 = 60_000;
+/// How long a ring may take to say that it sends nothing more: it is in the middle of a turn.
+pub const BENCH_SILENT_MAX_MS: u64 = 60_000;
+const _: () = assert!(2 * BENCH_LOOK_MS <= BENCH_DRAIN_TIMEOUT_MS);
+const _: () = assert!(BENCH_DRAIN_TIMEOUT_MS <= BENCH_SETTLE_MAX_MS);
 /// How long opening may go on without any progress, beyond what the plan allows one connection.
 pub const BENCH_STALL_TIMEOUT_MS: u64 = 30_000;
 /// Numbers that a fan-out checks: subscribers times publishers.

@@ -6,12 +6,15 @@
 //! after its `Closed`; C2 everything that did not go as it should is counted as a fault once.
 
 mod ending;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::dialect::{Said, shorten};
 use super::io::Io;
+use super::pace::Pacer;
 use super::plan::Plan;
 use super::published::Published;
 use super::report::FaultCause;
@@ -31,10 +34,8 @@ use crate::ws::protocol::{Protocol, Role};
 pub(super) trait Scenario {
     /// Sends what is due. Gives the moment at which the next message will be.
     fn turn(&mut self, clients: &mut Clients) -> Option<u64>;
-    /// Nothing that was due before this moment has still to be sent.
-    fn has_sent_all(&self, _until_ns: u64) -> bool {
-        true
-    }
+    /// What says when the next one is due, where that is not up to the server.
+    fn pacer(&self) -> Option<&Pacer>;
     /// A connection is ready. True when it is to be closed again at once.
     fn opened(&mut self, io: &mut Io, slot: Slot) -> bool;
     /// A message came.
@@ -76,6 +77,21 @@ struct Opening {
     head: Vec<u8>,
 }
 
+/// What has to come about in time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Connected, upgraded and subscribed.
+    Opened,
+    /// Our close frame answered.
+    Closed,
+}
+
+struct Deadline {
+    at_ns: u64,
+    key: ConnKey,
+    progress: Progress,
+}
+
 /// Deadlines that are kept beside two for each connection before they are looked through.
 const DEADLINES_SPARE: usize = 1024;
 
@@ -88,8 +104,8 @@ pub(super) struct Clients {
     table: Vec<Client>,
     /// Receives to be armed again.
     unarmed: Vec<Slot>,
-    /// Who has to have come further by when, in order. Whoever has is dropped from the front early.
-    deadlines: VecDeque<(u64, ConnKey)>,
+    /// In order. Those of connections that have come so far are dropped from the front early.
+    deadlines: VecDeque<Deadline>,
     /// Until when a server may end the stream, in order.
     lingering: VecDeque<(u64, ConnKey)>,
     /// Connections between their beginning and their being ready.
@@ -183,7 +199,7 @@ impl Clients {
         let (conn, file) = (client.link.key, client.link.file);
         let target = TargetId((number % targets) as u16);
         self.io.ops.push(Op::Connect { conn, file, target, source });
-        self.await_progress(conn);
+        self.await_progress(conn, Progress::Opened);
     }
 
     /// Takes one fact.
@@ -195,7 +211,9 @@ impl Clients {
     ) {
         self.io.now_ns = now_ns;
         match completion {
-            Completion::SentShort { conn, sent } => self.sent_short(conn, sent as usize),
+            Completion::SentShort { conn, sent } => {
+                self.sent_short(conn, sent as usize, scenario);
+            }
             Completion::SendFailed { conn, fault } => self.broken(conn, fault, scenario),
             Completion::Connected { conn, result } => {
                 self.settle();
@@ -232,16 +250,15 @@ impl Clients {
         is_known.then_some(key.slot)
     }
 
-    fn await_progress(&mut self, key: ConnKey) {
-        let deadline = self.io.now_ns + self.plan.timeout.as_nanos() as u64;
+    fn await_progress(&mut self, key: ConnKey, progress: Progress) {
+        let at_ns = self.io.now_ns + self.plan.timeout.as_nanos() as u64;
         if self.deadlines.len() > 2 * self.table.len() + DEADLINES_SPARE {
-            // One that hangs keeps those behind it: forget who has come further long ago.
+            // One that hangs keeps those behind it: forget who has come so far long ago.
             let mut deadlines = std::mem::take(&mut self.deadlines);
-            let is_awaited = |key| self.known(key).is_some_and(|slot| self.is_awaited(slot));
-            deadlines.retain(|(_, key)| is_awaited(*key));
+            deadlines.retain(|deadline| self.awaited(deadline).is_some());
             self.deadlines = deadlines;
         }
-        self.deadlines.push_back((deadline, key));
+        self.deadlines.push_back(Deadline { at_ns, key, progress });
     }
 
     fn arm(&mut self, slot: Slot) {
@@ -349,7 +366,7 @@ impl Clients {
         }
         let conn = client.link.key;
         self.io.send_close(&mut client.link);
-        self.await_progress(conn);
+        self.await_progress(conn, Progress::Closed);
     }
 
     fn frames(&mut self, slot: Slot, bytes: &mut [u8], scenario: &mut impl Scenario) {
@@ -415,13 +432,18 @@ impl Clients {
         }
     }
 
-    fn sent_short(&mut self, conn: ConnKey, sent: usize) {
+    fn sent_short(&mut self, conn: ConnKey, sent: usize, scenario: &mut impl Scenario) {
         let Some(slot) = self.known(conn) else { return };
         let client = &mut self.table[slot.index()];
-        if !matches!(client.stage, Stage::Ended) {
-            self.io.take_back(&mut client.link, sent);
-            self.io.send_waiting(&mut client.link);
+        if matches!(client.stage, Stage::Ended) {
+            return;
         }
+        if self.io.take_back(&mut client.link, sent) {
+            return self.io.send_waiting(&mut client.link);
+        }
+        // Messages that were counted as sent are gone: what followed would come out of order.
+        let why = || "what the kernel did not take is more than may wait".into();
+        self.lose(slot, FaultCause::Overrun, scenario, why);
     }
 }
 

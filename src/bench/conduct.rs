@@ -19,7 +19,8 @@ use super::summary::{self, Observed};
 use super::tally::{Schedule, Tally, Window};
 use super::watch::{self, Usage};
 use crate::limits::{
-    BENCH_DRAIN_TIMEOUT_MS, BENCH_HOPELESS_MS, BENCH_LEAD_MS, BENCH_STALL_TIMEOUT_MS,
+    BENCH_DRAIN_TIMEOUT_MS, BENCH_HOPELESS_MS, BENCH_LEAD_MS, BENCH_LOOK_MS, BENCH_SETTLE_MAX_MS,
+    BENCH_SILENT_MAX_MS, BENCH_STALL_TIMEOUT_MS,
 };
 
 /// How often the conductor looks at the board while it waits for something.
@@ -43,6 +44,9 @@ pub enum BenchError {
     /// The process that was to be watched is not there.
     #[error("there is no process {0} on this host to watch; leave --server-pid out")]
     NoProcess(u32),
+    /// A ring did not come back from a turn.
+    #[error("a ring stands still; take more rings, or smaller messages")]
+    StandsStill,
 }
 
 /// How a run stands.
@@ -292,19 +296,42 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Waits until everything has arrived that was sent.
+    /// Waits until everything has arrived that was sent, or nothing arrives any more.
     fn drain(&mut self) -> Result<(), BenchError> {
-        let began = Instant::now();
-        let timeout = self.plan.timeout.min(Duration::from_millis(BENCH_DRAIN_TIMEOUT_MS));
+        // Whoever sees nothing for two looks of a ring has seen what it shows.
+        let look = ms(BENCH_LOOK_MS);
+        let timeout = self.plan.timeout.min(ms(BENCH_DRAIN_TIMEOUT_MS)).max(2 * look);
         self.board.advance(Stage::Draining);
-        while !self.board.sums().are_silent && began.elapsed() < timeout {
-            self.wait(LOOK)?;
-        }
+        self.wait_for_silence(timeout)?;
         self.board.advance(Stage::Settling);
-        while self.board.sums().outstanding > 0 && began.elapsed() < timeout {
+        if !self.wait_for_silence(ms(BENCH_SILENT_MAX_MS))? {
+            return Err(BenchError::StandsStill);
+        }
+        let (began, mut progressed) = (Instant::now(), Instant::now());
+        let mut sums = self.board.sums();
+        while sums.outstanding > 0
+            && progressed.elapsed() < timeout
+            && began.elapsed() < ms(BENCH_SETTLE_MAX_MS)
+        {
             self.wait(LOOK)?;
+            let before = std::mem::replace(&mut sums, self.board.sums());
+            if sums != before {
+                progressed = Instant::now();
+            }
         }
         Ok(())
+    }
+
+    /// Waits until no ring sends any more; false when that takes too long.
+    fn wait_for_silence(&mut self, timeout: Duration) -> Result<bool, BenchError> {
+        let began = Instant::now();
+        while !self.board.sums().are_silent {
+            if began.elapsed() >= timeout {
+                return Ok(false);
+            }
+            self.wait(LOOK)?;
+        }
+        Ok(true)
     }
 
     /// Waits, takes samples when they are due, and notices when a ring has failed.
@@ -381,6 +408,10 @@ impl<'a> Conductor<'a> {
         }
         Ok(tallies)
     }
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
 }
 
 fn unix_ms() -> u64 {

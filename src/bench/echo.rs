@@ -29,6 +29,8 @@ pub(super) struct Echo {
     pacer: Option<Pacer>,
     first: u32,
     connections_total: u32,
+    /// The part of the run's connections that other rings have before this one's.
+    before: f64,
     streams: Vec<Stream>,
     orders: Orders,
     /// Whose turn it is in an open loop.
@@ -44,6 +46,7 @@ impl Echo {
             pacer: None,
             first,
             connections_total: plan.connections,
+            before: plan.part_before(first),
             streams: vec![Stream::default(); count as usize],
             orders: Orders::default(),
             cursor: 0,
@@ -55,7 +58,7 @@ impl Echo {
         self.has_begun = true;
         let count = clients.count();
         let at_ns = clients.io.schedule.load.from_ns;
-        self.pacer = Pacer::new(self.pace, count, self.connections_total, at_ns);
+        self.pacer = Pacer::new(self.pace, (count, self.connections_total), self.before, at_ns);
         if let Pace::Closed { in_flight } = self.pace {
             for slot in (0..count).map(Slot) {
                 for _ in 0..in_flight {
@@ -88,6 +91,8 @@ impl Echo {
         if io.send(link, opcode, |out| codec.write(out, stamp)) {
             stream.sent += 1;
             io.sent(due_ns);
+        } else {
+            io.not_sent(due_ns);
         }
     }
 }
@@ -113,8 +118,8 @@ impl Scenario for Echo {
         Some(next_ns)
     }
 
-    fn has_sent_all(&self, until_ns: u64) -> bool {
-        self.pacer.as_ref().is_none_or(|pacer| pacer.is_done(until_ns))
+    fn pacer(&self) -> Option<&Pacer> {
+        self.pacer.as_ref()
     }
 
     fn opened(&mut self, _: &mut Io, _: Slot) -> bool {

@@ -28,6 +28,8 @@ pub(super) struct Fanout {
     codec: Codec,
     pacer: Option<Pacer>,
     first: u32,
+    /// The part of the run's connections that other rings have before this one's.
+    before: f64,
     /// Whether the connection is ready, by slot.
     ready: Vec<bool>,
     /// The number that is due next, by slot and publisher of its topic.
@@ -61,6 +63,7 @@ impl Fanout {
             codec,
             pacer: None,
             first,
+            before: plan.part_before(first),
             ready: vec![false; count as usize],
             expected: vec![0; count as usize * publishers_per_topic as usize],
             publishers_per_topic,
@@ -83,7 +86,8 @@ impl Fanout {
         self.has_begun = true;
         let (now_ns, senders) = (clients.io.now_ns, self.publishers.len() as u32);
         let at_ns = clients.io.schedule.load.from_ns;
-        self.pacer = Pacer::new(self.shape.pace, senders, self.shape.publishers, at_ns);
+        let share = (senders, self.shape.publishers);
+        self.pacer = Pacer::new(self.shape.pace, share, self.before, at_ns);
         if let Pace::Closed { in_flight } = self.shape.pace {
             for place in 0..self.publishers.len() {
                 for _ in 0..in_flight {
@@ -116,6 +120,8 @@ impl Fanout {
         if taken {
             *sent += 1;
             io.sent(due_ns);
+        } else {
+            io.not_sent(due_ns);
         }
     }
 
@@ -148,8 +154,8 @@ impl Scenario for Fanout {
         Some(next_ns)
     }
 
-    fn has_sent_all(&self, until_ns: u64) -> bool {
-        self.pacer.as_ref().is_none_or(|pacer| pacer.is_done(until_ns))
+    fn pacer(&self) -> Option<&Pacer> {
+        self.pacer.as_ref()
     }
 
     fn opened(&mut self, _: &mut Io, slot: Slot) -> bool {

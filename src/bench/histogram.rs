@@ -48,12 +48,21 @@ impl LatencyHistogram {
     /// Counts one latency.
     #[inline]
     pub fn record(&mut self, latency_ns: u64) {
+        self.record_many(latency_ns, 1);
+    }
+
+    /// Counts a latency that `count` had.
+    #[inline]
+    pub fn record_many(&mut self, latency_ns: u64, count: u64) {
+        if count == 0 {
+            return;
+        }
         let within_ns = latency_ns.clamp(1, LATENCY_NS_MAX);
-        self.clamped += u64::from(within_ns != latency_ns);
-        self.sum_ns += u128::from(within_ns);
+        self.clamped += if within_ns == latency_ns { 0 } else { count };
+        self.sum_ns += u128::from(within_ns) * u128::from(count);
         self.min_ns = self.min_ns.min(within_ns);
         self.max_ns = self.max_ns.max(within_ns);
-        self.buckets.saturating_record(within_ns);
+        self.buckets.saturating_record_n(within_ns, count);
     }
 
     /// Adds everything that `other` has seen.
@@ -162,6 +171,11 @@ impl LatencyRecorder {
     #[inline]
     pub fn record(&mut self, latency_ns: u64) {
         self.interval.record(latency_ns);
+    }
+
+    /// Counts a latency that `count` had, in the running interval.
+    pub fn record_many(&mut self, latency_ns: u64, count: u64) {
+        self.interval.record_many(latency_ns, count);
     }
 
     /// Ends the interval: `into` has it afterwards, whatever it held before, and the next one

@@ -4,6 +4,7 @@ use super::order::Place;
 use super::plan::Work;
 use super::report::FaultCause;
 use super::tally::{Schedule, Tally};
+use super::unsent::Unsent;
 use crate::base::prng::Prng;
 use crate::conn::egress::{Full, Tag};
 use crate::conn::outbox::{Delivered, EgressLimits};
@@ -34,6 +35,7 @@ pub(super) struct Io {
     /// Latency is that of handshakes, not of messages.
     pub(super) times_handshakes: bool,
     pub(super) tally: Tally,
+    pub(super) unsent: Unsent,
     pub(super) schedule: Schedule,
 }
 
@@ -58,6 +60,7 @@ impl Io {
             closes_by_reset: matches!(work, Work::Handshake { reset: true }),
             times_handshakes: matches!(work, Work::Handshake { .. }),
             tally: Tally::new(),
+            unsent: Unsent::default(),
             schedule: Schedule::NEVER,
         }
     }
@@ -101,15 +104,12 @@ impl Io {
         taken.expect("the first octets of a connection find an empty queue");
     }
 
-    /// A fast send was not taken whole: the rest waits.
-    pub(super) fn take_back(&mut self, link: &mut Link, sent: usize) {
+    /// A fast send was not taken whole: the rest waits. False when that is more than may wait.
+    #[must_use]
+    pub(super) fn take_back(&mut self, link: &mut Link, sent: usize) -> bool {
         match self.outbox.take_back(link, sent) {
-            Delivered::Staged | Delivered::Queued(_) => {}
-            Delivered::TooSlow => {
-                self.tally.faults.add(FaultCause::Overrun, || {
-                    "what the kernel did not take is more than may wait".into()
-                });
-            }
+            Delivered::Staged | Delivered::Queued(_) => true,
+            Delivered::TooSlow => false,
         }
     }
 
@@ -128,10 +128,15 @@ impl Io {
         self.schedule.load.holds(self.now_ns)
     }
 
-    /// A message has been sent that was due at `due_ns`.
+    /// A message has been sent, or a handshake begun, that was due at `due_ns`.
     pub(super) fn sent(&mut self, due_ns: u64) {
         self.tally.sent += 1;
         self.tally.window_sent += u64::from(self.schedule.measured.holds(due_ns));
+    }
+
+    /// A message was due at `due_ns` for which there was no room.
+    pub(super) fn not_sent(&mut self, due_ns: u64) {
+        self.unsent.add(due_ns, self.schedule.measured);
     }
 
     /// A good message has come that was due at `due_ns`.
@@ -147,14 +152,12 @@ impl Io {
         }
     }
 
-    /// A connection was upgraded whose connect began at `began_ns`.
-    pub(super) fn upgraded(&mut self, began_ns: u64) {
+    /// A connection was upgraded whose connect was due at `due_ns`.
+    pub(super) fn upgraded(&mut self, due_ns: u64) {
         self.tally.upgraded += 1;
-        if self.schedule.measured.holds(self.now_ns) {
-            self.tally.window_upgraded += 1;
-            if self.times_handshakes {
-                self.tally.latency.record(self.now_ns.saturating_sub(began_ns));
-            }
+        self.tally.window_upgraded += u64::from(self.schedule.measured.holds(self.now_ns));
+        if self.times_handshakes && self.schedule.measured.holds(due_ns) {
+            self.tally.latency.record(self.now_ns.saturating_sub(due_ns));
         }
     }
 

@@ -24,6 +24,7 @@ mod stay;
 mod stop;
 mod summary;
 mod tally;
+mod unsent;
 mod watch;
 
 pub use conduct::{BenchError, Live, conduct};

@@ -118,10 +118,9 @@ impl Plan {
         (from, to - from)
     }
 
-    /// Between two connects of a ring that has so many of the run's connections.
-    pub(super) fn connect_interval_ns(&self, count: u32) -> Option<f64> {
-        let share = f64::from(count) / f64::from(self.connections);
-        self.connect_rate.map(|rate| 1e9 / (rate * share))
+    /// The part of the run's connections that is before this one.
+    pub(super) fn part_before(&self, connection: u32) -> f64 {
+        f64::from(connection) / f64::from(self.connections)
     }
 
     /// The topic that a connection subscribes to.

@@ -10,6 +10,7 @@ use super::echo::Echo;
 use super::fanout::Fanout;
 use super::histogram::LatencyHistogram;
 use super::io::Io;
+use super::pace::Pacer;
 use super::plan::{Plan, Work};
 use super::published::Published;
 use super::report::FaultCause;
@@ -19,13 +20,13 @@ use super::stay::{Handshake, Idle};
 use super::tally::{Schedule, Tally, Window};
 use crate::base::Slot;
 use crate::limits::{
-    BENCH_CQ_ENTRIES, BENCH_OPENING_MAX, BENCH_RECV_BUFFER_BYTES, BENCH_RECV_BUFFERS,
-    BENCH_SQ_ENTRIES,
+    BENCH_CQ_ENTRIES, BENCH_LOOK_MS, BENCH_OPENING_MAX, BENCH_RECV_BUFFER_BYTES,
+    BENCH_RECV_BUFFERS, BENCH_SQ_ENTRIES,
 };
 use crate::ring::{DialConfig, Driver, DriverConfig, Wait};
 
 /// A ring looks at the stage at least so often.
-const LOOK_NS: u64 = 50_000_000;
+const LOOK_NS: u64 = BENCH_LOOK_MS * 1_000_000;
 /// Counts are shown at most so often.
 const SHOW_NS: u64 = 20_000_000;
 /// Faults and latencies are shown at most so often.
@@ -49,7 +50,10 @@ pub(super) fn run(seat: &Seat, found: impl FnOnce(Tally)) -> io::Result<()> {
     let plan = &seat.plan;
     match plan.work {
         Work::Idle { topics: _ } => work(seat, &mut Idle, |_, _| {}, found),
-        Work::Handshake { .. } => work(seat, &mut Handshake::new(plan, count), |_, _| {}, found),
+        Work::Handshake { .. } => {
+            let mut handshake = Handshake::new(Arc::clone(plan), first, count);
+            work(seat, &mut handshake, |_, _| {}, found)
+        }
         Work::Echo { form, bytes, pace } => {
             let mut echo = Echo::new(plan, Codec::new(form, bytes), pace, first, count);
             work(seat, &mut echo, |_, _| {}, found)
@@ -75,20 +79,22 @@ fn work<S: Scenario>(
     let io = Io::new(seed, &seat.plan.work);
     let clients = Clients::new(io, Arc::clone(&seat.plan), first, count);
     let mut hand = Hand {
+        seat,
         board: &seat.board.rings[usize::from(seat.ring)],
         clients,
-        connector: Connector::new(&seat.plan, count),
+        connector: Connector::new(&seat.plan, first, count, seat.clock.now_ns()),
         interval: LatencyHistogram::new(),
         shown_ns: 0,
         shown_slow_ns: 0,
+        is_silent: false,
     };
     loop {
         let stage = seat.board.stage();
         hand.enter(stage, seat.board.schedule());
-        let next_ns = hand.turn(stage, scenario, &seat.published);
-        if stage == Stage::Draining && hand.is_silent(scenario) {
+        let next_ns = hand.turn(stage, scenario);
+        if !hand.is_silent && hand.has_sent_all(stage, scenario) {
             announce(scenario, &seat.published);
-            hand.board.set_silent();
+            hand.fall_silent(scenario);
         }
         if stage == Stage::Ended {
             found(hand.end(scenario.outstanding(&seat.published)));
@@ -132,6 +138,7 @@ fn driver_config(plan: &Plan, count: u32) -> DriverConfig {
 
 /// A ring's state between two turns.
 struct Hand<'a> {
+    seat: &'a Seat,
     board: &'a RingBoard,
     clients: Clients,
     connector: Connector,
@@ -139,6 +146,8 @@ struct Hand<'a> {
     interval: LatencyHistogram,
     shown_ns: u64,
     shown_slow_ns: u64,
+    /// Nothing is sent any more, and all know how much was.
+    is_silent: bool,
 }
 
 impl Hand<'_> {
@@ -151,14 +160,33 @@ impl Hand<'_> {
         self.clients.io.schedule = Schedule { load, ..schedule };
     }
 
-    /// Nothing more will be sent.
-    fn is_silent<S: Scenario>(&self, scenario: &S) -> bool {
-        let until_ns = self.clients.io.schedule.load.until_ns;
-        self.clients.io.now_ns >= until_ns && scenario.has_sent_all(until_ns)
+    /// Nothing more will be sent: it all is, or there is no more time for it.
+    fn has_sent_all<S: Scenario>(&self, stage: Stage, scenario: &S) -> bool {
+        match stage {
+            Stage::Opening | Stage::Loading => false,
+            Stage::Draining => {
+                let until_ns = self.clients.io.schedule.load.until_ns;
+                let is_done = |pacer: &Pacer| pacer.is_done(until_ns);
+                self.clients.io.now_ns >= until_ns && scenario.pacer().is_none_or(is_done)
+            }
+            Stage::Settling | Stage::Ended => true,
+        }
+    }
+
+    /// Counts what was due and is not sent, and says that nothing more will be.
+    fn fall_silent<S: Scenario>(&mut self, scenario: &S) {
+        let schedule = self.seat.board.schedule();
+        let io = &mut self.clients.io;
+        if let Some(pacer) = scenario.pacer() {
+            io.unsent.add_rest(pacer, schedule, &mut io.tally.faults);
+        }
+        io.unsent.record(io.now_ns, &mut io.tally.latency);
+        self.is_silent = true;
+        self.board.set_silent();
     }
 
     /// Does what is due, and gives the moment at which something will be.
-    fn turn<S: Scenario>(&mut self, stage: Stage, scenario: &mut S, published: &Published) -> u64 {
+    fn turn<S: Scenario>(&mut self, stage: Stage, scenario: &mut S) -> u64 {
         self.clients.settle();
         self.clients.expire();
         let now_ns = self.clients.io.now_ns;
@@ -172,16 +200,20 @@ impl Hand<'_> {
         {
             next_ns = next_ns.min(at_ns);
         }
-        if let Some(at_ns) = scenario.turn(&mut self.clients) {
+        if !self.is_silent
+            && let Some(at_ns) = scenario.turn(&mut self.clients)
+        {
             next_ns = next_ns.min(at_ns);
         }
         if now_ns >= self.shown_ns + SHOW_NS {
             self.shown_ns = now_ns;
             self.board.show(&self.clients.io.tally);
-            if stage == Stage::Settling {
+            // Before that, nobody knows what is still to come.
+            if stage == Stage::Settling && self.seat.board.sums().are_silent {
                 // Handshakes that are under way when the window ends are waited for as well.
                 let opening = u64::from(self.clients.opening());
-                self.board.set_outstanding(scenario.outstanding(published) + opening);
+                let outstanding = scenario.outstanding(&self.seat.published);
+                self.board.set_outstanding(outstanding + opening);
             }
         }
         if now_ns >= self.shown_slow_ns + SHOW_SLOW_NS {
@@ -203,8 +235,12 @@ impl Hand<'_> {
         self.clients.io.tally.faults.add_many(FaultCause::TimedOut, u64::from(opening), || {
             "a connection was still being opened when the run ended".into()
         });
+        let waiting = self.clients.io.outbox.charged_total();
         self.clients.io.tally.faults.add_many(FaultCause::Lost, outstanding, || {
-            format!("{outstanding} messages had not come when the run ended")
+            format!(
+                "{outstanding} messages had not come when the run ended; {waiting} octets of this \
+                 ring waited for the server to read"
+            )
         });
         self.show_slow();
         self.board.show(&self.clients.io.tally);
@@ -217,32 +253,30 @@ struct Connector {
     next: u32,
     count: u32,
     opening_max: u32,
-    interval_ns: Option<f64>,
-    began_ns: Option<u64>,
+    pacer: Option<Pacer>,
 }
 
 impl Connector {
-    fn new(plan: &Plan, count: u32) -> Self {
+    fn new(plan: &Plan, first: u32, count: u32, at_ns: u64) -> Self {
         let is_wanted = !matches!(plan.work, Work::Handshake { .. });
-        let count = if is_wanted { count } else { 0 };
         Connector {
             next: 0,
-            count,
+            count: if is_wanted { count } else { 0 },
             opening_max: (BENCH_OPENING_MAX / u32::from(plan.rings)).max(8),
-            interval_ns: plan.connect_interval_ns(count),
-            began_ns: None,
+            pacer: Pacer::of_connects(plan, first, count, at_ns),
         }
     }
 
     fn turn(&mut self, clients: &mut Clients) -> Option<u64> {
         let now_ns = clients.io.now_ns;
-        let began_ns = *self.began_ns.get_or_insert(now_ns);
+        if let Some(pacer) = &mut self.pacer {
+            pacer.begin_turn();
+        }
         while self.next < self.count && clients.opening() < self.opening_max {
-            if let Some(interval_ns) = self.interval_ns {
-                let due_ns = began_ns + (f64::from(self.next) * interval_ns) as u64;
-                if due_ns > now_ns {
-                    return Some(due_ns);
-                }
+            if let Some(pacer) = &mut self.pacer
+                && pacer.take(now_ns, u64::MAX).is_none()
+            {
+                return Some(pacer.next_ns());
             }
             clients.connect(Slot(self.next), now_ns);
             self.next += 1;

@@ -20,7 +20,7 @@ pub(super) enum Stage {
     Loading,
     /// What was due is sent, nothing new becomes due, and what is on its way arrives.
     Draining,
-    /// All publishers' counts are known; what is outstanding can be told.
+    /// Nothing more is sent. When all rings have said how much was, what is outstanding is known.
     Settling,
     /// Over.
     Ended,
@@ -46,9 +46,9 @@ pub(super) struct RingBoard {
     upgraded: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
-    /// Messages that have still to come; known from [`Stage::Settling`] on.
+    /// Messages that have still to come; known when all rings are silent.
     outstanding: AtomicU64,
-    /// Its publishers are silent and their counts known.
+    /// It sends nothing more, and how much it has sent is known.
     is_silent: AtomicBool,
     slow: Mutex<Slow>,
 }
@@ -61,7 +61,7 @@ pub(super) struct Slow {
 }
 
 /// The sums over all rings.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     pub(super) established: u64,
     pub(super) failed: u64,

@@ -1,7 +1,10 @@
 //! Connections that only stay, and connections that come and go.
 
+use std::sync::Arc;
+
 use super::clients::{Clients, Scenario};
 use super::io::Io;
+use super::pace::Pacer;
 use super::plan::Plan;
 use super::published::Published;
 use crate::base::Slot;
@@ -13,6 +16,10 @@ pub(super) struct Idle;
 
 impl Scenario for Idle {
     fn turn(&mut self, _: &mut Clients) -> Option<u64> {
+        None
+    }
+
+    fn pacer(&self) -> Option<&Pacer> {
         None
     }
 
@@ -35,38 +42,55 @@ impl Scenario for Idle {
 /// Connections that are closed as soon as they are open, and opened again: at a rate, or as fast
 /// as they are taken.
 pub(super) struct Handshake {
-    interval_ns: Option<f64>,
-    /// Connections begun so far.
-    begun: u64,
+    plan: Arc<Plan>,
+    first: u32,
+    count: u32,
+    pacer: Option<Pacer>,
+    has_begun: bool,
 }
 
 impl Handshake {
-    /// For a ring that has `count` of the run's connections.
-    pub(super) fn new(plan: &Plan, count: u32) -> Handshake {
-        Handshake { interval_ns: plan.connect_interval_ns(count), begun: 0 }
+    /// For a ring that has `count` of the run's connections from `first` on.
+    pub(super) fn new(plan: Arc<Plan>, first: u32, count: u32) -> Handshake {
+        Handshake { plan, first, count, pacer: None, has_begun: false }
+    }
+
+    /// The moment at which the next one is due, if one may begin now.
+    fn take(&mut self, io: &Io) -> Option<u64> {
+        match &mut self.pacer {
+            Some(pacer) => pacer.take(io.now_ns, io.schedule.load.until_ns),
+            None => io.is_loading().then_some(io.now_ns),
+        }
     }
 }
 
 impl Scenario for Handshake {
     fn turn(&mut self, clients: &mut Clients) -> Option<u64> {
-        if !clients.io.is_loading() {
+        let from_ns = clients.io.schedule.load.from_ns;
+        if clients.io.now_ns < from_ns {
             return None;
+        }
+        if !self.has_begun {
+            self.has_begun = true;
+            self.pacer = Pacer::of_connects(&self.plan, self.first, self.count, from_ns);
+        }
+        if let Some(pacer) = &mut self.pacer {
+            pacer.begin_turn();
         }
         for slot in (0..clients.count()).map(Slot) {
             if clients.is_idle(slot) {
-                let (now_ns, from_ns) = (clients.io.now_ns, clients.io.schedule.load.from_ns);
-                let due_ns = match self.interval_ns {
-                    Some(interval_ns) => from_ns + (self.begun as f64 * interval_ns) as u64,
-                    None => now_ns,
+                let Some(due_ns) = self.take(&clients.io) else {
+                    return self.pacer.as_ref().map(Pacer::next_ns);
                 };
-                if due_ns > now_ns {
-                    return Some(due_ns);
-                }
+                clients.io.sent(due_ns);
                 clients.connect(slot, due_ns);
-                self.begun += 1;
             }
         }
         None
+    }
+
+    fn pacer(&self) -> Option<&Pacer> {
+        self.pacer.as_ref()
     }
 
     fn opened(&mut self, _: &mut Io, _: Slot) -> bool {

@@ -130,7 +130,7 @@ pub(super) fn sample(
     let mut point = TimelinePoint {
         second,
         established: after.established,
-        sent: if is_handshake { received } else { after.sent - before.sent },
+        sent: after.sent - before.sent,
         received,
         faults,
         server_rss_bytes: usage.1.map(|usage| usage.rss_bytes),

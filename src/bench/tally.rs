@@ -48,6 +48,7 @@ pub(super) struct Tally {
     /// Upgrades that were accepted, over the whole run and in the window.
     pub(super) upgraded: u64,
     pub(super) window_upgraded: u64,
+    /// Messages, or handshakes begun where that is what the run is about.
     pub(super) sent: u64,
     pub(super) window_sent: u64,
     /// Good messages: not those that came twice or corrupted.
@@ -57,8 +58,8 @@ pub(super) struct Tally {
     /// Receives that found no buffer.
     pub(super) starved: u64,
     pub(super) faults: FaultLog,
-    /// Of messages that were due in the window; of handshakes that ended in it where that is what
-    /// the run is about.
+    /// Of messages that were due in the window, or of handshakes where that is what the run is
+    /// about.
     pub(super) latency: LatencyRecorder,
 }
 

@@ -147,8 +147,8 @@ fn check_families(sources: &[IpAddr], targets: &[SocketAddr]) -> Result<(), CliE
     };
     let port = target.port();
     Err(CliError::usage(format!(
-        "--source {source} is {mine} and the server's {target} is {its}: take an {its} source, as in \
-         --source {example}, or an {mine} address of the server, as in {url}{port}/"
+        "--source {source} is {mine} and the server's {target} is {its}: take an {its} source, as \
+         in --source {example}, or an {mine} address of the server, as in {url}{port}/"
     )))
 }
 

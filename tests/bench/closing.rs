@@ -1,7 +1,7 @@
 //! The closing handshake against servers of every manner.
 
 use crate::common::{SOON, Server, poll};
-use crate::faulty::{Closing, Conduct, Faulty};
+use crate::faulty::{Closing, Conduct, Faulty, Upgrade};
 use crate::run::{Run, bench};
 
 fn handshakes(url: &str, duration: &str, arguments: &[&str]) -> Run {
@@ -23,7 +23,9 @@ fn connections_come_and_go_with_a_closing_handshake() {
     // Those of the end were cut off by it.
     assert!(account.connections.len() as u64 <= established + 4);
     assert!(account.closes.iter().all(|code| *code == 1000));
-    assert_eq!(run.count("/latency_us/count"), established);
+    // All that began in the window are timed, those also that were established after it.
+    let timed = run.count("/latency_us/count");
+    assert!((established..=established + 4).contains(&timed), "{timed} of {established}");
 }
 
 #[test]
@@ -66,11 +68,29 @@ fn a_stream_that_ends_instead_of_a_close_frame_breaks_the_protocol() {
 
 #[test]
 fn handshakes_are_begun_at_the_rate_that_was_asked_for() {
-    let server = closing(Closing::Right);
-    let run = handshakes(&server.url(), "1s", &["--connect-rate", "100"]);
-    run.expect_clean();
-    let connections = server.account().connections.len();
-    assert!((95..=100).contains(&connections), "{connections} in a second");
+    // Fewer a second than rings, too: then some rings have none.
+    for (rate, rings, expected) in [("100", "1", 100), ("100", "3", 100), ("3", "4", 3)] {
+        let server = closing(Closing::Right);
+        let run = handshakes(&server.url(), "1s", &["--connect-rate", rate, "--rings", rings]);
+        run.expect_clean();
+        assert_eq!(server.account().connections.len(), expected, "{rate} on {rings} rings");
+        assert_eq!(run.count("/latency_us/count"), expected as u64);
+    }
+}
+
+#[test]
+fn handshakes_that_were_due_and_could_not_begin_are_counted_and_timed() {
+    let server = Faulty::start(Conduct { upgrade: Upgrade::Never, ..Conduct::GOOD });
+    let arguments = ["--connect-rate", "100", "--timeout", "1500ms", "--rings", "2"];
+    let run = handshakes(&server.url(), "1s", &arguments);
+    let failed = run.count("/connections/failed");
+    assert_eq!(server.account().connections.len() as u64, failed);
+    assert!((4..=12).contains(&failed), "four at a time, and few times: {failed}");
+    run.expect_faults(&[("timed_out", failed), ("overrun", 100 - failed)]);
+    assert_eq!(run.count("/latency_us/count"), 100 - failed, "what failed has no latency");
+    let sent = |point: &serde_json::Value| point["sent"].as_u64().unwrap();
+    let timeline = run.report["timeline"].as_array().expect("more than a second");
+    assert!(sent(&timeline[0]) >= 4, "begun, though none was established: {timeline:?}");
 }
 
 #[test]

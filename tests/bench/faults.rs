@@ -1,6 +1,8 @@
 //! Messages that are lost, doubled, swapped or changed, and connections that never come about or
 //! break: each is reported under its own cause, as often as it was done.
 
+use std::time::Duration;
+
 use crate::faulty::{Conduct, Fault, Faulty, Upgrade};
 use crate::run::{Run, bench};
 
@@ -131,6 +133,43 @@ fn a_fan_out_in_a_closed_loop_counts_every_delivery() {
         let sent = server.account().messages;
         assert_eq!(run.expect_clean().totals(), (sent, 4 * sent), "{rings} rings");
     }
+}
+
+/// 200 million messages a second for half of one, and 60,000 octets each: some go out, most can't.
+const BEYOND: &[&str] = &["--rate", "2e8", "--bytes", "60000", "--rings", "2"];
+const BEYOND_DUE: u64 = 100_000_000;
+
+#[test]
+fn what_was_due_and_could_not_be_sent_is_counted_and_timed() {
+    let server = Faulty::start(Conduct::GOOD);
+    let run = echo(&server, &[BEYOND, &["--connections", "4"]].concat());
+    let sent = server.account().messages;
+    assert_eq!(run.totals(), (sent, sent), "all that was sent came back");
+    run.expect_faults(&[("overrun", BEYOND_DUE - sent)]);
+    assert_eq!(run.count("/messages/sent"), sent, "no warm-up: all were due in the window");
+    // Those that were not sent are timed like all others, and have waited until the end.
+    assert_eq!(run.count("/latency_us/count"), BEYOND_DUE);
+    assert!(run.latency_ms("p50") >= 1_000.0, "{}", run.latency_ms("p50"));
+}
+
+#[test]
+fn a_loss_is_found_though_the_publishers_are_not_done_in_time() {
+    let server = Faulty::start(Conduct { victim: Some(2), ..Conduct::with(Fault::Drop(10)) });
+    let run = fanout(&server, &[BEYOND, &["--subscribers", "4", "--publishers", "4"]].concat());
+    let account = server.account();
+    let sent = account.messages;
+    assert!(account.faults >= 10, "{}", account.faults);
+    assert_eq!(run.totals(), (sent, 4 * sent - account.faults));
+    run.expect_faults(&[("lost", account.faults), ("overrun", BEYOND_DUE - sent)]);
+}
+
+#[test]
+fn a_server_that_is_slow_and_goes_on_is_waited_for() {
+    let server = Faulty::start(Conduct::with(Fault::Slow(Duration::from_millis(50))));
+    let run = echo(&server, &["--in-flight", "60", "--connections", "1"]);
+    // It needs three seconds for what is on its way at the end, and has two for each.
+    let sent = server.account().messages;
+    assert_eq!(run.expect_clean().totals(), (sent, sent));
 }
 
 /// A run with four connections that come to nothing: it has to end at once.

@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     Flip(u64),
     /// Each is delivered so long after it came.
     Delay(Duration),
+    /// Each is delivered so long after the one before it.
+    Slow(Duration),
     /// From the so-manieth on, once, nothing is delivered for so long.
     Stall(u64, Duration),
     /// Instead of the so-manieth there is a close frame with this code.
@@ -123,6 +125,8 @@ struct Member {
     out: Sender<Out>,
     /// Messages on their way to it so far.
     count: u64,
+    /// When the last one goes out, of those that go slowly.
+    last: Instant,
     /// One that waits for the next.
     held: Option<Vec<u8>>,
     is_victim: bool,
@@ -264,7 +268,8 @@ impl Shared {
         let mut topics = self.topics.lock().expect("nobody panics with it");
         let members = topics.entry(topic.to_owned()).or_default();
         let is_victim = self.conduct.victim.is_none_or(|victim| victim == members.len());
-        members.push(Member { out: sender.clone(), count: 0, held: None, is_victim });
+        let last = Instant::now();
+        members.push(Member { out: sender.clone(), count: 0, last, held: None, is_victim });
         drop(topics);
         let server = Arc::clone(self);
         thread::spawn(move || {
@@ -328,6 +333,12 @@ impl Member {
                 let mut changed = octets;
                 *changed.last_mut().expect("a payload") ^= 1;
                 pass(changed);
+            }
+            Fault::Slow(gap) => {
+                let goes = self.last.max(came) + gap;
+                send(octets, Some(came), goes - came, false);
+                self.last = goes;
+                return false;
             }
             Fault::Delay(keep) => {
                 send(octets, Some(came), keep, false);

@@ -3,7 +3,7 @@
 //! Terminate, join, close: a descriptor is closed only when the kernel holds neither a receive nor
 //! a send of it (O3 of `ring::op`).
 
-use super::{BENCH_LINGER_MS, Client, Clients, Scenario, Stage};
+use super::{BENCH_LINGER_MS, Client, Clients, Deadline, Progress, Scenario, Stage};
 use crate::base::{ConnKey, Slot};
 use crate::bench::report::FaultCause;
 use crate::conn::{Recv, Send, Teardown};
@@ -12,9 +12,9 @@ use crate::ring::{KernelFault, Op, RecvEnd, ShutdownHow};
 impl Clients {
     /// Ends connections that did not come further in time.
     pub(in crate::bench) fn expire(&mut self) {
-        while let Some((deadline, key)) = self.deadlines.front().copied() {
-            let slot = self.known(key).filter(|slot| self.is_awaited(*slot));
-            if slot.is_some() && deadline > self.io.now_ns {
+        while let Some(deadline) = self.deadlines.front() {
+            let slot = self.awaited(deadline);
+            if slot.is_some() && deadline.at_ns > self.io.now_ns {
                 break;
             }
             self.deadlines.pop_front();
@@ -34,15 +34,17 @@ impl Clients {
         }
     }
 
-    /// True when something of the server is awaited that is not a message.
-    pub(super) fn is_awaited(&self, slot: Slot) -> bool {
-        match self.table[slot.index()].stage {
-            Stage::Connecting { .. }
-            | Stage::Upgrading(_)
-            | Stage::Subscribing(_)
-            | Stage::Closing(_) => true,
-            Stage::Idle | Stage::Open(_) | Stage::Lingering | Stage::Ended => false,
-        }
+    /// The connection that a deadline is for, if it has not come so far yet.
+    pub(super) fn awaited(&self, deadline: &Deadline) -> Option<Slot> {
+        let slot = self.known(deadline.key)?;
+        let awaited = match self.table[slot.index()].stage {
+            Stage::Connecting { .. } | Stage::Upgrading(_) | Stage::Subscribing(_) => {
+                Progress::Opened
+            }
+            Stage::Closing(_) => Progress::Closed,
+            Stage::Idle | Stage::Open(_) | Stage::Lingering | Stage::Ended => return None,
+        };
+        (awaited == deadline.progress).then_some(slot)
     }
 
     fn is_lingering(&self, slot: Slot) -> bool {
@@ -162,7 +164,7 @@ impl Clients {
         self.end(slot);
     }
 
-    /// A connection that was ready and is no more.
+    /// A connection that can't go on, whatever it was at.
     pub(super) fn lose(
         &mut self,
         slot: Slot,
@@ -171,23 +173,22 @@ impl Clients {
         why: impl FnOnce() -> String,
     ) {
         match self.table[slot.index()].stage {
-            Stage::Subscribing(_) => return self.fail(slot, cause, why),
-            Stage::Closing(_) => {
-                self.io.tally.faults.add(cause, why);
-                return self.end(slot);
+            Stage::Idle | Stage::Ended => {}
+            Stage::Connecting { .. } | Stage::Upgrading(_) | Stage::Subscribing(_) => {
+                self.fail(slot, cause, why);
             }
-            Stage::Idle
-            | Stage::Connecting { .. }
-            | Stage::Upgrading(_)
-            | Stage::Open(_)
-            | Stage::Lingering
-            | Stage::Ended => {}
+            Stage::Open(_) => {
+                self.io.tally.established -= 1;
+                self.io.tally.lost += 1;
+                self.io.tally.faults.add(cause, why);
+                scenario.gone(&mut self.io, slot);
+                self.end(slot);
+            }
+            Stage::Closing(_) | Stage::Lingering => {
+                self.io.tally.faults.add(cause, why);
+                self.end(slot);
+            }
         }
-        self.io.tally.established -= 1;
-        self.io.tally.lost += 1;
-        self.io.tally.faults.add(cause, why);
-        scenario.gone(&mut self.io, slot);
-        self.end(slot);
     }
 
     pub(super) fn end(&mut self, slot: Slot) {

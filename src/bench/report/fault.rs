@@ -32,7 +32,7 @@ pub enum FaultCause {
     ClosedEarly,
     /// Something did not happen within its time.
     TimedOut,
-    /// More was to be sent than the server took, beyond what the generator keeps waiting.
+    /// Something was due that could not be sent: too much waited already, or the time was over.
     Overrun,
 }
 
@@ -82,7 +82,7 @@ impl FaultCause {
             Self::UpgradeRefused => "the handshake was not answered with 101",
             Self::ClosedEarly => "the server ended an established connection",
             Self::TimedOut => "did not happen within its time",
-            Self::Overrun => "not sent: too much was waiting already",
+            Self::Overrun => "due, and could not be sent",
         }
     }
 }
