@@ -151,6 +151,16 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Octets that may wait for their fan-out in one shard. Above it the shard takes no responses, the
 /// lanes to it fill, and homes and publishers slow down.
 pub const STAGED_BYTES_MAX: usize = 8 << 20;
+/// Octets of it that may share memory with what has been fanned out already; the rest is copied.
+pub const STAGED_SHARED_BYTES_MAX: usize = 64 * 1024;
+/// Octets of a piece of memory that parcels and frames are cut from.
+pub const PRESS_PIECE_BYTES: usize = 16 * 1024;
+/// Octets of a parcel or frame that is cut from one; what is longer has memory of its own.
+pub const PRESS_CUT_BYTES_MAX: usize = 4 * 1024;
+/// Such pieces that one shard keeps.
+pub const PRESS_PIECES: usize = 16;
+const _: () = assert!(PRESS_CUT_BYTES_MAX <= PRESS_PIECE_BYTES);
+const _: () = assert!(STAGED_SHARED_BYTES_MAX <= STAGED_BYTES_MAX);
 /// Connections that a shard closes in one turn of a drain.
 pub const DRAIN_BUDGET: usize = 1024;
 /// A shard that begins a turn so much later than it wanted to gives its peers more time.

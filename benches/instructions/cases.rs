@@ -31,6 +31,7 @@ impl Case {
 
 const CONNECTIONS: usize = 64;
 const SUBSCRIBERS: usize = 100;
+const FEW: usize = 20;
 const CROWD: usize = 10_000;
 /// Rounds before the count begins: vectors have grown, memory was touched.
 const WARM_UP: usize = 3;
@@ -54,6 +55,15 @@ pub(crate) const CASES: &[Case] = &[
         rounds: 10,
         play: |rounds| fan_out(SUBSCRIBERS, SUBSCRIBERS, rounds),
     },
+    // The same with so few that publishing counts for as much as delivering.
+    Case {
+        name: "fan_out_20x20",
+        unit: "delivery",
+        rounds: 50,
+        play: |rounds| fan_out(FEW, FEW, rounds),
+    },
+    // The same without JSON.
+    Case { name: "relay_20x20", unit: "delivery", rounds: 50, play: relay },
     // Batches of one message: a send for every delivery.
     Case {
         name: "fan_out_1x10000",
@@ -78,6 +88,12 @@ fn echo(connections: usize, pipelined: usize, rounds: usize) -> u64 {
 fn fan_out(publishers: usize, subscribers: usize, rounds: usize) -> u64 {
     count_rounds(scenes::fan_out(publishers, subscribers, 20), rounds);
     (publishers * subscribers * rounds) as u64
+}
+
+/// Messages of 20 octets, relayed as they are.
+fn relay(rounds: usize) -> u64 {
+    count_rounds(scenes::relay(FEW, 20), rounds);
+    (FEW * FEW * rounds) as u64
 }
 
 /// The octets of all rounds are there before the count begins: the copy into the receive buffer is

@@ -38,6 +38,27 @@ impl Handler for Echo {
     }
 }
 
+/// What `examples/relay.rs` does, with one topic: what a client sends goes to all.
+pub(crate) struct Relay;
+
+impl Relay {
+    const TOPIC: &str = "bench:0";
+}
+
+impl Handler for Relay {
+    type Session = ();
+
+    fn on_open(&mut self, ctx: &mut Ctx<'_, ()>) {
+        assert_eq!(ctx.subscribe(Relay::TOPIC, &[]), Ok(()));
+    }
+
+    fn on_message(&mut self, ctx: &mut Ctx<'_, ()>, message: Message<'_>) {
+        if ctx.publish(Relay::TOPIC, "", message.payload, message.kind, &[]).is_err() {
+            ctx.close_slow();
+        }
+    }
+}
+
 /// Sizes and times as the server's defaults have them.
 fn config(connections_max: u32) -> ShardConfig {
     ShardConfig {

@@ -9,4 +9,4 @@ pub(crate) mod machine;
 pub(crate) mod scenes;
 pub(crate) mod wire;
 
-pub(crate) use machine::{Echo, Machine};
+pub(crate) use machine::{Echo, Machine, Relay};

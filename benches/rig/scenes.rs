@@ -7,7 +7,7 @@ use ringwire::handler::Handler;
 use ringwire::session::{JsonHandler, SessionConfig};
 
 use super::wire;
-use super::{Echo, Machine};
+use super::{Echo, Machine, Relay};
 
 /// See the module's header.
 pub(crate) struct Scene<H: Handler> {
@@ -75,4 +75,22 @@ pub(crate) fn fan_out(publishers: usize, subscribers: usize, bytes: usize) -> Sc
     }
     assert!(delivered.iter().all(|count| *count == publishers), "each once: {delivered:?}");
     Scene { machine, talkers: publishers, sends, input: publish.repeat(publishers) }
+}
+
+/// Connections that all subscribe to one topic and each send a message of `bytes` octets to it in a
+/// round.
+pub(crate) fn relay(connections: usize, bytes: usize) -> Scene<Relay> {
+    let mut machine = Machine::new(connections as u32, Relay);
+    machine.open(connections);
+    machine.rest();
+    let payload = wire::octets(bytes);
+    let sent = wire::frame(wire::BINARY, &payload);
+    for file in 0..connections {
+        machine.receive(file, &mut sent.clone());
+    }
+    let expected = wire::bare_frame(wire::BINARY, &payload).repeat(connections);
+    let mut relayed = 0;
+    machine.turn_with(0, |_, octets| relayed += usize::from(octets == expected));
+    assert_eq!(relayed, connections, "each gets every message");
+    Scene { machine, talkers: connections, sends: connections, input: sent.repeat(connections) }
 }

@@ -2,6 +2,7 @@
 //! ([`io_state`]), what waits to be sent ([`outbox`] for this turn, [`egress`] beyond it), and the
 //! table that connections live in.
 
+mod batch;
 pub mod close_reason;
 pub mod egress;
 pub mod io_state;

@@ -11,6 +11,8 @@
 
 use bytes::Bytes;
 
+pub use super::batch::BatchId;
+use super::batch::{Batch, Frame, Whole};
 use super::egress::{Egress, Full, Queued, Tag};
 use super::link::Link;
 use crate::base::ConnKey;
@@ -52,34 +54,12 @@ pub enum Delivered {
     TooSlow,
 }
 
-/// A topic's messages of this turn, staged once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchId(u32);
-
 struct Entry {
     key: ConnKey,
     file: FileSlot,
     first: SegmentId,
     last: SegmentId,
     direct_bytes: usize,
-}
-
-struct Batch {
-    topic: LocalTopic,
-    policy: SlowConsumer,
-    frames: std::ops::Range<usize>,
-    /// All frames in one piece; `None` when the arena had no room for them. Then each frame is a
-    /// piece of its own, the first of them with this index among the shared ones.
-    whole: Option<Whole>,
-    first_shared: u32,
-}
-
-/// A batch in one piece, with the one segment that all its subscribers share as long as it is all
-/// that they are sent.
-#[derive(Clone, Copy)]
-struct Whole {
-    piece: Piece,
-    segment: SegmentId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +76,7 @@ pub struct Outbox {
     origins: Vec<Origin>,
     entries: Vec<Entry>,
     batches: Vec<Batch>,
-    frames: Vec<Bytes>,
+    frames: Vec<Frame>,
     limits: EgressLimits,
     charged_total: usize,
 }
@@ -186,7 +166,7 @@ impl Outbox {
     /// Stages a topic's messages once, for any number of [`Self::deliver`].
     pub fn stage(&mut self, topic: LocalTopic, policy: SlowConsumer, frames: &[Bytes]) -> BatchId {
         let start = self.frames.len();
-        self.frames.extend_from_slice(frames);
+        self.frames.extend(frames.iter().map(Frame::new));
         let octets: usize = frames.iter().map(Bytes::len).sum();
         let whole = match frames {
             [only] => Some(self.staging.share(only.clone())),
@@ -234,10 +214,10 @@ impl Outbox {
         let batch = &self.batches[id.0 as usize];
         let frames = batch.frames.clone();
         if link.egress.is_some() {
-            let tag = Tag::Message { topic: batch.topic, policy: batch.policy };
+            let tag = batch.tag();
             let mut queued = Queued::default();
             for index in frames {
-                let frame = self.frames[index].clone();
+                let frame = self.frames[index].keep();
                 match self.queue(link, frame, tag) {
                     Ok(more) => queued += more,
                     Err(Full) => return Delivered::TooSlow,
@@ -280,7 +260,7 @@ impl Outbox {
                 Origin::Batch(batch) => self.take_back_batch(link, batch, &mut skip),
                 Origin::Frame(batch, index) => {
                     let tag = self.tag_of(batch);
-                    self.take_back_frame(link, self.frames[index].clone(), tag, &mut skip)
+                    self.take_back_message(link, index, tag, &mut skip)
                 }
             };
             match result {
@@ -388,10 +368,25 @@ impl Outbox {
         let tag = self.tag_of(batch);
         let mut queued = Queued::default();
         for index in self.batches[batch.0 as usize].frames.clone() {
-            let frame = self.frames[index].clone();
-            queued += self.take_back_frame(link, frame, tag, skip)?;
+            queued += self.take_back_message(link, index, tag, skip)?;
         }
         Ok(queued)
+    }
+
+    fn take_back_message(
+        &mut self,
+        link: &mut Link,
+        index: usize,
+        tag: Tag,
+        skip: &mut usize,
+    ) -> Result<Queued, Full> {
+        let len = self.frames[index].len();
+        if *skip >= len {
+            *skip -= len;
+            return Ok(Queued::default());
+        }
+        let frame = self.frames[index].keep();
+        self.take_back_frame(link, frame, tag, skip)
     }
 
     fn take_back_frame(
@@ -417,8 +412,7 @@ impl Outbox {
     }
 
     fn tag_of(&self, batch: BatchId) -> Tag {
-        let batch = &self.batches[batch.0 as usize];
-        Tag::Message { topic: batch.topic, policy: batch.policy }
+        self.batches[batch.0 as usize].tag()
     }
 
     fn entry_of(&self, link: &Link) -> Option<&Entry> {

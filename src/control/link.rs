@@ -24,6 +24,7 @@ use crate::limits::{
 };
 use crate::pubsub::envelope::{ControlRequest, Parcel, Request, Response, Token};
 use crate::pubsub::home::home_of;
+use crate::pubsub::press::Press;
 use crate::ring::doorbell::{ControlBell, Doorbell, await_bell};
 use crate::shard::mailbox::Mailbox;
 use tokio::sync::{mpsc, oneshot};
@@ -61,6 +62,7 @@ pub struct LinkEvents {
 pub struct Link {
     shards: usize,
     mailbox: Mailbox,
+    press: Press,
     doorbell: Doorbell,
     bell: Arc<ControlBell>,
     asks: mpsc::Receiver<Ask>,
@@ -82,6 +84,7 @@ impl Link {
         Link {
             shards,
             mailbox,
+            press: Press::default(),
             doorbell,
             bell,
             asks,
@@ -168,7 +171,7 @@ impl Link {
         let ticket = self.questions.publish(reply);
         let key = ConnKey { slot: Slot(0), generation: Generation(ticket) };
         let from = ConnId::new(ShardId(self.shards as u16), key);
-        let parcel = Parcel::new(topic, "", data, true);
+        let parcel = Parcel::new(&mut self.press, topic, "", data, true);
         self.request(home, Request::Publish { from, token: Token::new(TOKEN), parcel });
     }
 
@@ -215,7 +218,7 @@ impl Link {
 
     fn take_response(&mut self, response: Response) {
         match response {
-            Response::Published { to, topic: _, token: _, result } => {
+            Response::Published { to, parcel: _, token: _, result } => {
                 self.questions.published(to.key().generation.0, result);
             }
             Response::Topics { ticket, homes, subscribers } => {

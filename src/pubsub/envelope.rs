@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::press::Press;
 use crate::base::{ConnId, ShardId};
 
 /// Index of a topic in the registry of the shard whose connections subscribe to it.
@@ -92,19 +93,21 @@ pub struct Parcel {
 
 impl Parcel {
     /// Packs a message. Topic and name are at most 255 octets (checked at the door).
-    pub fn new(topic: &str, from: &str, data: &[u8], is_text: bool) -> Self {
+    pub fn new(press: &mut Press, topic: &str, from: &str, data: &[u8], is_text: bool) -> Self {
         let topic_len = u8::try_from(topic.len()).expect("topics are checked at the door");
         let from_len = u8::try_from(from.len()).expect("names are checked at the door");
-        let mut body = Vec::with_capacity(topic.len() + from.len() + data.len());
-        body.extend_from_slice(topic.as_bytes());
-        body.extend_from_slice(from.as_bytes());
-        body.extend_from_slice(data);
-        Parcel { body: Bytes::from(body), topic_len, from_len, is_text }
+        let body = press.press(&[topic.as_bytes(), from.as_bytes(), data]);
+        Parcel { body, topic_len, from_len, is_text }
     }
 
     /// The topic.
     pub fn topic(&self) -> &str {
-        str_of(&self.body[..usize::from(self.topic_len)])
+        str_of(self.topic_octets())
+    }
+
+    /// The topic's octets, for who only compares them.
+    pub fn topic_octets(&self) -> &[u8] {
+        &self.body[..usize::from(self.topic_len)]
     }
 
     /// Who sent it; empty when nobody in particular did.
@@ -180,8 +183,8 @@ pub struct TopicSummary {
 
 /// Told by a topic's home (or by a shard to the control plane).
 pub enum Response {
-    /// What has become of a publish.
-    Published { to: ConnId, topic: Box<str>, token: Token, result: Result<Position, Refusal> },
+    /// What has become of a publish, which comes back with it.
+    Published { to: ConnId, parcel: Parcel, token: Token, result: Result<Position, Refusal> },
     /// The interest is registered: everything after this position will come.
     Interested { local: LocalTopic, result: Result<(HomeTopic, Position), Refusal> },
     /// The interest is gone: nothing more will come.

@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 use slab::Slab;
 
 use super::NameIndex;
-use super::envelope::{Epoch, HomeTopic, LocalTopic, Position, Refusal, TopicSummary};
+use super::envelope::{Epoch, HomeTopic, LocalTopic, Parcel, Position, Refusal, TopicSummary};
 use crate::base::ShardId;
 use crate::base::prng::Prng;
 
@@ -47,6 +47,9 @@ struct Idle {
 pub struct Home {
     topics: Slab<Topic>,
     by_name: NameIndex,
+    /// The topic that was last looked for: the next message is likely to be of the same. Only a
+    /// guess, which is compared with the name.
+    recent: u32,
     oldest: u32,
     newest: u32,
     topics_max: usize,
@@ -61,6 +64,7 @@ impl Home {
         Home {
             topics: Slab::new(),
             by_name: Default::default(),
+            recent: NONE,
             oldest: NONE,
             newest: NONE,
             topics_max,
@@ -101,9 +105,16 @@ impl Home {
         Ok(HomeTopic(index))
     }
 
-    /// Finds the topic, if it is there.
-    pub fn find(&self, name: &str) -> Option<HomeTopic> {
-        self.by_name.get(name).map(|index| HomeTopic(*index))
+    /// Finds a parcel's topic, if it is there.
+    #[inline]
+    pub fn find(&mut self, parcel: &Parcel) -> Option<HomeTopic> {
+        let recent = self.topics.get(self.recent as usize);
+        if recent.is_some_and(|topic| topic.name.as_bytes() == parcel.topic_octets()) {
+            return Some(HomeTopic(self.recent));
+        }
+        let index = *self.by_name.get(parcel.topic())?;
+        self.recent = index;
+        Some(HomeTopic(index))
     }
 
     /// The shards that want the topic's messages.
@@ -208,6 +219,9 @@ impl Home {
 
 /// Which of `shards` shards is a topic's home: the same in every shard of the process.
 pub fn home_of(topic: &str, shards: usize) -> ShardId {
+    if shards == 1 {
+        return ShardId(0);
+    }
     // Fixed seed: every shard has to come to the same answer. A client that floods one home does
     // not gain more than by publishing to one topic.
     let hash = foldhash::quality::FixedState::with_seed(0).hash_one(topic.as_bytes());

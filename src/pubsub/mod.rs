@@ -5,6 +5,7 @@ pub mod envelope;
 pub mod home;
 mod memberships;
 pub mod policy;
+pub mod press;
 pub mod registry;
 pub mod topic;
 

@@ -21,8 +21,9 @@ use super::NameIndex;
 use super::envelope::{Epoch, HomeTopic, LocalTopic, Position, Refusal, Token};
 use super::memberships::{JOINING, Memberships};
 use super::policy::SlowConsumer;
+use super::press::keep;
 use crate::base::{ConnKey, Slot};
-use crate::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, STAGED_SHARED_BYTES_MAX};
 
 /// A place in `members` whose connection has left while a batch was being walked.
 pub const TOMBSTONE: u32 = u32::MAX;
@@ -226,7 +227,8 @@ impl Registry {
         }
     }
 
-    /// A message has come from the home.
+    /// A message has come from the home. What may wait for some turns is copied, so that what is
+    /// staged holds little more memory than it is counted for (P1 of `press`).
     pub fn deliver(&mut self, topic: LocalTopic, offset: u64, frame: Bytes) {
         let entry = &mut self.topics[topic.0 as usize];
         match &mut entry.state {
@@ -234,7 +236,8 @@ impl Registry {
                 assert_eq!(offset, *received + 1, "lanes keep order, so offsets are dense");
                 *received = offset;
                 self.staged_bytes += frame.len();
-                entry.staged.push(frame);
+                let may_wait = self.staged_bytes > STAGED_SHARED_BYTES_MAX;
+                entry.staged.push(if may_wait { keep(&frame) } else { frame });
                 self.mark_dirty(topic.0);
             }
             State::Releasing => {}

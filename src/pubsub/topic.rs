@@ -31,7 +31,11 @@ pub fn check_topic(name: &str) -> Result<Topic<'_>, TopicFault> {
     if name.len() > TOPIC_BYTES_MAX {
         return Err(TopicFault::TooLong);
     }
-    if name.chars().any(char::is_control) {
+    // Control characters are octets below 0x20, 0x7f, and 0x80 to 0x9f behind 0xc2: without any of
+    // these there is none. Looks at all octets, because that takes several at a time.
+    let may_control = |octet: u8| (octet < 0x20) | (octet == 0x7f) | (octet == 0xc2);
+    let is_suspect = name.bytes().fold(false, |any, octet| any | may_control(octet));
+    if is_suspect && name.chars().any(char::is_control) {
         return Err(TopicFault::ControlCharacter);
     }
     Ok(Topic(name))

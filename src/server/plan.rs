@@ -10,7 +10,7 @@ use super::config::Config;
 use crate::conn::Conn;
 use crate::limits::{
     ACCEPTS_IN_FLIGHT, CQ_ENTRIES, LANE_ENTRIES_MIN, PARTIAL_PAYLOAD_KEPT_BYTES,
-    PARTIALS_POOLED_MAX, REFUSAL_SLOTS, SQ_ENTRIES,
+    PARTIALS_POOLED_MAX, PRESS_PIECE_BYTES, PRESS_PIECES, REFUSAL_SLOTS, SQ_ENTRIES,
 };
 use crate::pubsub::envelope::{Request, Response};
 use crate::shard::mailbox::lane_capacity;
@@ -50,6 +50,7 @@ impl Plan {
         let participants = usize::from(config.shards) + 1;
         let lane = lane_capacity(participants).max(LANE_ENTRIES_MIN) as u64;
         let envelopes = (size_of::<Request>() + size_of::<Response>()) as u64;
+        let press = (PRESS_PIECES * PRESS_PIECE_BYTES) as u64;
         let partials = (PARTIALS_POOLED_MAX * (PARTIAL_PAYLOAD_KEPT_BYTES + 512)) as u64;
         let queued_frames_slack = config.egress_total_bytes_max as u64 / 8;
         let topics = shards * (config.topics_max + home_topics_per_shard(config)) as u64;
@@ -59,6 +60,7 @@ impl Plan {
             Part { what: "connection tables", bytes: slots * per_slot },
             Part { what: "receive buffers", bytes: shards * pool },
             Part { what: "send arenas", bytes: shards * arena_bytes(config) as u64 },
+            Part { what: "published messages", bytes: participants as u64 * press },
             Part { what: "rings", bytes: shards * rings },
             Part {
                 what: "lanes between shards",

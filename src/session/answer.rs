@@ -17,6 +17,17 @@ const _: () = assert!(ENVELOPE_BYTES <= ENVELOPE_BYTES_MAX);
 /// Digits of the greatest number.
 const NUMBER_DIGITS_MAX: usize = 20;
 
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut at = 0;
+    while at < 100 {
+        pairs[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
+        at += 1;
+    }
+    pairs
+};
+
 /// Appends one message to a buffer.
 pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
 
@@ -98,24 +109,28 @@ impl Writer<'_> {
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    /// In decimal. By hand: this is in every message, and formatting costs ten times as much.
+    /// In decimal. By hand, two digits at a time: this is in every message twice, and formatting
+    /// costs twenty times as much.
     fn number(&mut self, mut value: u64) {
         let mut digits = [0; NUMBER_DIGITS_MAX];
         let mut at = NUMBER_DIGITS_MAX;
-        loop {
+        while value >= 10 {
+            at -= 2;
+            digits[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+            value /= 100;
+        }
+        // Nothing is left of an even number of digits; of the number 0 there is.
+        if value > 0 || at == NUMBER_DIGITS_MAX {
             at -= 1;
-            digits[at] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                break;
-            }
+            digits[at] = b'0' + value as u8;
         }
         self.0.extend_from_slice(&digits[at..]);
     }
 
     fn string(&mut self, value: &str) {
-        let is_plain = |octet: u8| octet >= 0x20 && octet != b'"' && octet != b'\\';
-        if value.bytes().all(is_plain) {
+        // Looks at all octets, because that takes several at a time.
+        let is_special = |octet: u8| (octet < 0x20) | (octet == b'"') | (octet == b'\\');
+        if !value.bytes().fold(false, |any, octet| any | is_special(octet)) {
             self.0.push(b'"');
             self.0.extend_from_slice(value.as_bytes());
             return self.0.push(b'"');
@@ -133,6 +148,17 @@ mod tests {
     use super::*;
     use crate::handler::Kind;
     use crate::pubsub::envelope::Epoch;
+
+    #[test]
+    fn numbers_of_every_length_are_written_as_everybody_writes_them() {
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        let around = powers.flat_map(|power| [power - 1, power, power + 1, power / 7 * 3]);
+        for number in around.chain([u64::MAX, 1_790_000_000_000]) {
+            let mut out = Vec::new();
+            Writer(&mut out).number(number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
 
     #[test]
     fn the_envelope_is_never_longer_than_planned() {

@@ -186,7 +186,8 @@ impl<S> Ctx<'_, S> {
             self.core.counters.inc(Metric::LaneFull);
             return Err(SendError::Overloaded);
         }
-        let parcel = Parcel::new(topic, from, data, kind == Kind::Text);
+        let is_text = kind == Kind::Text;
+        let parcel = Parcel::new(&mut self.core.press, topic, from, data, is_text);
         let request = Request::Publish { from: self.id(), token: Token::new(token), parcel };
         assert!(self.core.mailbox.request(home, request).is_ok(), "there was room");
         self.core.counters.inc(Metric::LaneRequests);
@@ -321,7 +322,8 @@ impl ShardView<'_> {
             self.core.counters.inc(Metric::LaneFull);
             return Err(SendError::Overloaded);
         }
-        let parcel = Parcel::new(topic, "", data, kind == Kind::Text);
+        let is_text = kind == Kind::Text;
+        let parcel = Parcel::new(&mut self.core.press, topic, "", data, is_text);
         let from = ConnId::new(self.core.me, crate::base::ConnKey::NOBODY);
         self.core.request(home, Request::Publish { from, token: Token::NONE, parcel });
         Ok(())

@@ -13,6 +13,7 @@ use crate::conn::{CloseReason, Outbox};
 use crate::metrics::{Metric, ShardCounters};
 use crate::pubsub::envelope::Request;
 use crate::pubsub::policy::Policies;
+use crate::pubsub::press::Press;
 use crate::pubsub::registry::Registry;
 use crate::ring::{ListenerId, OpQueue};
 use crate::shard::mailbox::Mailbox;
@@ -110,6 +111,8 @@ pub(crate) struct Core {
     pub(super) admission: Arc<Admission>,
     pub(super) outbox: Outbox,
     pub(super) mailbox: Mailbox,
+    /// Memory of parcels and frames.
+    pub(super) press: Press,
     pub(super) registry: Registry,
     pub(super) counters: ShardCounters,
     pub(super) wheel: Wheel,

@@ -25,7 +25,7 @@ impl<H: Handler> Shard<H> {
         match mailbox.peek_request(from) {
             None => true,
             Some(Request::Publish { parcel, .. }) => {
-                let interested = self.home.find(parcel.topic()).map(|t| self.home.interest(t));
+                let interested = self.home.find(parcel).map(|topic| self.home.interest(topic));
                 has_room(from)
                     && interested.unwrap_or(&[]).iter().all(|i| has_room(i.shard.index()))
             }
@@ -36,11 +36,15 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Gives a message its place, encodes it once, and sends it to every shard with subscribers.
-    pub(super) fn sequence(&mut self, from: ConnId, token: Token, parcel: &Parcel) {
+    pub(super) fn sequence(&mut self, from: ConnId, token: Token, parcel: Parcel) {
         let now = self.core.now;
-        let result = self.home.open(parcel.topic(), now.monotonic_ms).map(|topic| {
+        let topic = match self.home.find(&parcel) {
+            Some(topic) => Ok(topic),
+            None => self.home.open(parcel.topic(), now.monotonic_ms),
+        };
+        let result = topic.map(|topic| {
             let position = self.home.sequence(topic, now.monotonic_ms);
-            self.deliver_to_shards(topic, position, parcel);
+            self.deliver_to_shards(topic, position, &parcel);
             position
         });
         match result {
@@ -48,8 +52,7 @@ impl<H: Handler> Shard<H> {
             Err(_) => self.core.counters.inc(Metric::PublishesRefused),
         }
         if !token.is_none() && from.key() != ConnKey::NOBODY {
-            let topic = parcel.topic().into();
-            let answer = Response::Published { to: from, topic, token, result };
+            let answer = Response::Published { to: from, parcel, token, result };
             self.respond(from.shard().index(), answer);
         }
     }
@@ -58,20 +61,22 @@ impl<H: Handler> Shard<H> {
         if self.home.interest(topic).is_empty() {
             return;
         }
-        let frame = self.encode_frame(position, parcel);
-        for interest in self.home.interest(topic) {
-            let frame = frame.clone();
-            let delivery =
-                Response::Deliver { local: interest.local, offset: position.offset, frame };
-            self.core.counters.inc(Metric::LaneResponses);
-            self.core.mailbox.respond(interest.shard.index(), delivery);
-        }
+        let frame = self.encode_frame(topic, position, parcel);
+        let Some((last, others)) = self.home.interest(topic).split_last() else { return };
+        let core = &mut self.core;
+        let mut deliver = |to: &Interest, frame| {
+            let delivery = Response::Deliver { local: to.local, offset: position.offset, frame };
+            core.counters.inc(Metric::LaneResponses);
+            core.mailbox.respond(to.shard.index(), delivery);
+        };
+        others.iter().for_each(|to| deliver(to, frame.clone()));
+        deliver(last, frame);
     }
 
     /// The message as one unmasked frame.
-    fn encode_frame(&mut self, position: Position, parcel: &Parcel) -> Bytes {
+    fn encode_frame(&mut self, topic: HomeTopic, position: Position, parcel: &Parcel) -> Bytes {
         let publication = Publication {
-            topic: parcel.topic(),
+            topic: self.home.name(topic),
             position,
             unix_ms: self.core.now.unix_ms,
             from: parcel.from(),
@@ -86,7 +91,7 @@ impl<H: Handler> Shard<H> {
         let len = encode_header(&mut header, true, Opcode::from(kind), body_len as u64, None);
         let start = HEADER_BYTES_MAX - len;
         self.scratch[start..HEADER_BYTES_MAX].copy_from_slice(&header[..len]);
-        Bytes::copy_from_slice(&self.scratch[start..])
+        self.core.press.press(&[&self.scratch[start..]])
     }
 
     /// A shard has subscribers now: from here on it gets every message.

@@ -61,7 +61,7 @@ impl<H: Handler> Shard<H> {
     fn take_request(&mut self, from: usize, request: Request) {
         let shard = ShardId(from as u16);
         match request {
-            Request::Publish { from, token, parcel } => self.sequence(from, token, &parcel),
+            Request::Publish { from, token, parcel } => self.sequence(from, token, parcel),
             Request::Interest { topic, local } => self.register(shard, &topic, local),
             Request::Release { home, local } => {
                 self.home.release(home, shard, self.core.now.monotonic_ms);
@@ -96,9 +96,9 @@ impl<H: Handler> Shard<H> {
             Response::Deliver { local, offset, frame } => {
                 self.core.registry.deliver(local, offset, frame);
             }
-            Response::Published { to, topic, token, result } => {
+            Response::Published { to, parcel, token, result } => {
                 self.call(to.key(), |handler, ctx| {
-                    handler.on_published(ctx, &topic, &token, result);
+                    handler.on_published(ctx, parcel.topic(), &token, result);
                 });
             }
             Response::Interested { local, result } => {

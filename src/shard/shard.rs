@@ -20,6 +20,7 @@ use crate::limits::{ACCEPT_RETRY_MS, STALL_RETRY_MS};
 use crate::limits::{HOUSEKEEPING_MS, REFUSAL_SLOTS, TOPIC_EXPIRY_BUDGET, TOPIC_IDLE_MS_MAX};
 use crate::metrics::{Board, Metric, ShardCounters};
 use crate::pubsub::home::Home;
+use crate::pubsub::press::Press;
 use crate::pubsub::registry::Registry;
 use crate::ring::{
     AcceptFault, Completion, FileSlot, ListenerId, Op, OpQueue, PeerAddr, RecvEnd, Staging,
@@ -74,6 +75,7 @@ impl<H: Handler> Shard<H> {
             admission,
             outbox: Outbox::new(config.arena_bytes, config.egress),
             mailbox,
+            press: Press::default(),
             registry: Registry::new(slots, config.topics_max),
             counters: ShardCounters::new(),
             wheel: Wheel::new(slots, now.tick()),

@@ -1,5 +1,6 @@
-//! In steady state an echoed message costs no heap allocation: measured with a counting allocator,
-//! first on a shard alone, then on a shard with the real ring and a client on a real socket.
+//! In steady state neither an echoed nor a published message costs a heap allocation: measured with
+//! a counting allocator, first on a shard alone, then on a shard with the real ring and a client on
+//! a real socket.
 
 mod counting;
 mod rig;
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rig::{Machine, Ring, frame};
+use ringwire::limits;
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -143,5 +145,59 @@ fn a_shard_on_the_real_ring_echoes_without_allocating() {
         }
         client.join().expect("all echoes were intact");
         assert_eq!(allocations, 0, "{STEADY} messages, {pipelined} at a time");
+    }
+}
+
+/// What a client asks to be published, and what its subscribers are sent after `"offset":N`.
+fn publication(bytes: usize, is_answered: bool) -> (String, String) {
+    let data = "x".repeat(bytes);
+    let id = if is_answered { r#""id":7,"# } else { "" };
+    (
+        format!(r#"{{"type":"publish",{id}"topic":"chat:lobby","data":"{data}"}}"#),
+        format!(r#","data":"{data}"}}"#),
+    )
+}
+
+/// Allocations of `rounds` rounds in which all subscribers publish. Every one of them is sent all
+/// that was published.
+fn fan_out(crowd: usize, bytes: usize, is_answered: bool, rounds: u64) -> u64 {
+    let mut machine = Machine::serving(crowd);
+    let (publish, sent) = publication(bytes, is_answered);
+    let publish = rig::text_frame(publish.as_bytes());
+    let mut received = publish.clone();
+    let mut round = |_| {
+        for client in 0..crowd {
+            received.copy_from_slice(&publish);
+            machine.receive_from(client, &mut received);
+        }
+        machine.turn();
+        let ends = |end: &[u8]| {
+            let windows = machine.sent().windows(end.len());
+            windows.filter(|window| *window == end).count()
+        };
+        assert_eq!(ends(sent.as_bytes()), crowd * crowd, "a message is missing");
+        assert_eq!(ends(br#""type":"ack","id":7"#), if is_answered { crowd } else { 0 });
+    };
+    (0..rounds).for_each(&mut round);
+    counting::start();
+    (0..rounds).for_each(&mut round);
+    counting::stop()
+}
+
+#[test]
+fn a_published_message_is_delivered_and_answered_without_allocating() {
+    for is_answered in [false, true] {
+        assert_eq!(fan_out(20, 30, is_answered, 300), 0, "answered: {is_answered}");
+    }
+}
+
+/// Parcel and frame of a long one have memory of their own, which is shared by all subscribers.
+#[test]
+fn a_long_published_message_costs_the_same_whoever_subscribes() {
+    for crowd in [2, 6] {
+        let rounds = 30;
+        let allocations = fan_out(crowd, limits::PRESS_CUT_BYTES_MAX, false, rounds);
+        let published = crowd as u64 * rounds;
+        assert_eq!(allocations, 3 * published, "{published} messages to {crowd}");
     }
 }

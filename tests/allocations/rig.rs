@@ -1,5 +1,5 @@
-//! A shard that echoes, without a kernel and with one. Between its turns it allocates nothing of
-//! its own.
+//! A shard that echoes, without a kernel and with one, and one that serves topics. Between its
+//! turns it allocates nothing of its own.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -17,6 +17,7 @@ use ringwire::ring::{
     Completion, Driver, DriverConfig, FileSlot, ListenAddr, ListenOptions, Listener, ListenerId,
     Op, PeerAddr, Wait,
 };
+use ringwire::session::{JsonHandler, SessionConfig};
 use ringwire::shard::mailbox::{Mailbox, mesh};
 use ringwire::shard::{Admission, Shard, ShardConfig, Sleep};
 use ringwire::ws::message::Message;
@@ -32,11 +33,19 @@ const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// a housekeeping.
 const TURN_MS: u64 = 3;
 const HEARTBEAT_MS: u64 = 2_000;
+const CONNECTIONS_MAX: u32 = 32;
 
 /// A binary message as a client sends it.
 pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
     let masked = payload.iter().zip(KEY.iter().cycle()).map(|(octet, key)| octet ^ key);
     [header(0x80, payload.len()), KEY.to_vec(), masked.collect()].concat()
+}
+
+/// A short text message as a client sends it.
+pub(crate) fn text_frame(payload: &[u8]) -> Vec<u8> {
+    let mut frame = frame(payload);
+    frame[0] = 0x81;
+    frame
 }
 
 /// A binary message as the server sends it.
@@ -54,7 +63,7 @@ fn header(mask_bit: u8, len: usize) -> Vec<u8> {
     }
 }
 
-struct Echo {
+pub(crate) struct Echo {
     echoed: Rc<Cell<u64>>,
 }
 
@@ -70,7 +79,7 @@ impl Handler for Echo {
 fn config() -> ShardConfig {
     ShardConfig {
         listeners: 1,
-        connections_max: 8,
+        connections_max: CONNECTIONS_MAX,
         arena_bytes: 1 << 20,
         egress: EgressLimits { bytes_max: limits::EGRESS_BYTES_MAX, total_bytes_max: 16 << 20 },
         message: Limits::default(),
@@ -89,12 +98,13 @@ fn config() -> ShardConfig {
 }
 
 /// A shard without a kernel: what it orders is looked at and forgotten.
-pub(crate) struct Machine {
-    shard: Shard<Echo>,
+pub(crate) struct Machine<H: Handler = Echo> {
+    shard: Shard<H>,
     board: Arc<Board>,
     now: Now,
     echoed: Rc<Cell<u64>>,
-    conn: ConnKey,
+    /// By file: who was last told to receive from it.
+    conns: Vec<ConnKey>,
     sent: Vec<u8>,
     /// The control plane's end of the lanes: nobody speaks there, but it is there.
     _control: Mailbox,
@@ -103,31 +113,58 @@ pub(crate) struct Machine {
 impl Machine {
     /// A shard that listens and has one open connection.
     pub(crate) fn new() -> Machine {
-        let mut machine = Machine::bare();
+        let mut machine = Machine::echoing();
         machine.turn();
-        let (listener, file) = (ListenerId(0), FileSlot(0));
-        machine.shard.on(Completion::Accepted { listener, file, peer: PeerAddr::Unknown });
-        machine.turn();
-        machine.receive(&mut HANDSHAKE.to_vec());
-        machine.turn();
-        assert!(machine.sent().starts_with(b"HTTP/1.1 101 "), "the handshake went wrong");
+        machine.open(0);
         machine
     }
 
-    fn bare() -> Machine {
+    fn echoing() -> Machine {
+        let echoed = Rc::new(Cell::new(0));
+        Machine::bare(Echo { echoed: Rc::clone(&echoed) }, echoed)
+    }
+}
+
+impl Machine<JsonHandler> {
+    /// A shard that serves topics, with connections that all subscribe to `chat:lobby`.
+    pub(crate) fn serving(connections: usize) -> Self {
+        let handler = JsonHandler::new(SessionConfig::default(), 7);
+        let mut machine = Machine::bare(handler, Rc::default());
+        machine.turn();
+        for file in 0..connections {
+            machine.open(file);
+            let subscribe = br#"{"type":"subscribe","topic":"chat:lobby"}"#;
+            machine.receive_from(file, &mut text_frame(subscribe));
+            machine.turn();
+            let told = machine.sent.windows(12).any(|window| window == br#""subscribed""#);
+            assert!(told, "the subscription went wrong");
+        }
+        machine
+    }
+}
+
+impl<H: Handler> Machine<H> {
+    fn open(&mut self, file: usize) {
+        let (listener, slot) = (ListenerId(0), FileSlot(file as u32));
+        self.shard.on(Completion::Accepted { listener, file: slot, peer: PeerAddr::Unknown });
+        self.turn();
+        self.receive_from(file, &mut HANDSHAKE.to_vec());
+        self.turn();
+        assert!(self.sent().starts_with(b"HTTP/1.1 101 "), "the handshake went wrong");
+    }
+
+    fn bare(handler: H, echoed: Rc<Cell<u64>>) -> Self {
         let mut mailboxes = mesh(2, limits::LANE_ENTRIES_MIN);
         let control = mailboxes.pop().expect("two mailboxes");
         let mailbox = mailboxes.pop().expect("two mailboxes");
-        let echoed = Rc::new(Cell::new(0));
-        let handler = Echo { echoed: Rc::clone(&echoed) };
         let now = Now { monotonic_ms: 0, unix_ms: 1_790_000_000_000 };
-        let (config, admission) = (Arc::new(config()), Admission::new(8));
+        let (config, admission) = (Arc::new(config()), Admission::new(CONNECTIONS_MAX as usize));
         Machine {
             shard: Shard::new(ShardId(0), config, admission, mailbox, handler, 1, now),
             board: Board::new(1),
             now,
             echoed,
-            conn: ConnKey::NOBODY,
+            conns: vec![ConnKey::NOBODY; CONNECTIONS_MAX as usize],
             sent: Vec::with_capacity(1 << 20),
             _control: control,
         }
@@ -143,9 +180,14 @@ impl Machine {
         &self.sent
     }
 
-    /// Octets came from the client.
+    /// Octets came from the first client.
     pub(crate) fn receive(&mut self, bytes: &mut [u8]) {
-        self.shard.on(Completion::Received { conn: self.conn, bytes });
+        self.receive_from(0, bytes);
+    }
+
+    /// Octets came from the client behind a file.
+    pub(crate) fn receive_from(&mut self, file: usize, bytes: &mut [u8]) {
+        self.shard.on(Completion::Received { conn: self.conns[file], bytes });
     }
 
     /// One turn, with a kernel that takes every send whole and silently.
@@ -155,7 +197,7 @@ impl Machine {
         let (ops, staging) = self.shard.orders();
         for op in ops.drain(..) {
             match op {
-                Op::ArmRecv { conn, .. } => self.conn = conn,
+                Op::ArmRecv { conn, file } => self.conns[file.0 as usize] = conn,
                 Op::Send { first, .. } => {
                     staging.pieces(first).for_each(|piece| self.sent.extend_from_slice(piece));
                 }
@@ -199,14 +241,14 @@ impl Ring {
             cq_entries: limits::CQ_ENTRIES,
             recv_buffers: limits::RECV_BUFFERS,
             recv_buffer_bytes: limits::RECV_BUFFER_BYTES,
-            files: 8 + limits::REFUSAL_SLOTS,
+            files: CONNECTIONS_MAX + limits::REFUSAL_SLOTS,
             accepts_in_flight: limits::ACCEPTS_IN_FLIGHT,
             listeners: vec![listener],
             control: None,
             dial: Default::default(),
         });
         let driver = driver.expect("a kernel with io_uring");
-        Ring { machine: Machine::bare(), driver, addr, start: Instant::now() }
+        Ring { machine: Machine::echoing(), driver, addr, start: Instant::now() }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {

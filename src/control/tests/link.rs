@@ -112,8 +112,7 @@ impl Rig {
         let Request::Publish { from, token, parcel } = request else { panic!("{request:?}") };
         assert_eq!(from.shard(), ShardId(self.control() as u16));
         assert!(!token.is_none(), "an answer is wanted");
-        let (topic, result) = (parcel.topic().into(), Ok(at(offset)));
-        self.say(shard, Response::Published { to: from, topic, token, result });
+        self.say(shard, Response::Published { to: from, parcel, token, result: Ok(at(offset)) });
     }
 }
 
