@@ -29,9 +29,11 @@ impl<H: Handler> Shard<H> {
             return self.core.counters.inc(Metric::StaleCompletions);
         };
         conn.link.heard = now;
-        // Bytes after the ping are what was waited for. Its timer goes on and finds a heartbeat.
+        // Bytes after the ping are what was waited for. What is stored of the connection is at hand
+        // now: were the ping's timer left to find out later, all of it would be fetched again.
         if conn.link.deadline == Deadline::Pong {
-            conn.link.deadline = Deadline::Heartbeat;
+            let next = now.before_ms(self.core.config.heartbeat_interval_ms);
+            self.set_deadline(key, Deadline::Heartbeat, next);
         }
         let mut rest = bytes;
         loop {

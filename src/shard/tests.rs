@@ -114,6 +114,24 @@ fn time_in_which_the_shard_did_not_run_is_not_held_against_its_peers() {
 }
 
 #[test]
+fn pings_come_an_interval_apart_also_when_a_pong_may_take_longer_than_that() {
+    let mut config = small_config();
+    config.heartbeat_interval_ms = 1_000;
+    config.heartbeat_timeout_ms = 10_000;
+    let mut world = World::new(1, 64, config, |_| Plain::default());
+    let client = world.connect(0, "/");
+    let mut pings = 0;
+    for _ in 0..600 {
+        world.advance(64);
+        for _ping in world.client(client).take_frames() {
+            pings += 1;
+            world.client(client).write_frame(0x8a, b"");
+        }
+    }
+    assert!((38..=43).contains(&pings), "{pings} pings in 38.4 s");
+}
+
+#[test]
 fn who_answers_pings_stays_and_who_does_not_is_closed() {
     let mut world = world();
     let (alive, dead) = (world.connect(0, "/"), world.connect(0, "/"));

@@ -16,10 +16,27 @@ pub fn port() -> u16 {
         [name, value] if name == "--port" => value.parse().ok(),
         _ => None,
     }
-    .unwrap_or_else(|| {
-        eprintln!("usage: PEER --port PORT");
-        std::process::exit(2)
-    })
+    .unwrap_or_else(|| usage("usage: PEER --port PORT"))
+}
+
+/// The port, and how often each connection is sent a ping, of `--port P [--heartbeat-ms N]`.
+pub fn port_and_heartbeat() -> (u16, Option<u64>) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let parsed = match args.as_slice() {
+        ["--port", port] => port.parse().ok().map(|port| (port, None)),
+        ["--port", port, "--heartbeat-ms", ms] => {
+            let ms = ms.parse().ok().filter(|ms| *ms > 0);
+            port.parse().ok().zip(ms).map(|(port, ms)| (port, Some(ms)))
+        }
+        _ => None,
+    };
+    parsed.unwrap_or_else(|| usage("usage: floor-uring --port PORT [--heartbeat-ms MILLISECONDS]"))
+}
+
+fn usage(text: &str) -> ! {
+    eprintln!("{text}");
+    std::process::exit(2)
 }
 
 /// A non-blocking listener on all addresses. TCP_NODELAY is inherited by what it accepts.

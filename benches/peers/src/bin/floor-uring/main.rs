@@ -14,6 +14,7 @@ use std::io;
 use std::net::TcpListener;
 
 use conn::{Conn, Sent, State};
+use io_uring::types::Timespec;
 use ring::{Kind, News, Ring};
 use ringwire_peers::frame::{echo_in_place, relay};
 use ringwire_peers::topics::Topics;
@@ -23,6 +24,10 @@ use ringwire_peers::{args, http};
 const WORK_PER_ENTER: usize = 20;
 /// A turn with publications goes on as long as more is there, but no longer than this.
 const ROUNDS_MAX: usize = 256;
+/// Pings go out this often, to the next few connections.
+const TICK_MS: u64 = 64;
+static TICK: Timespec = Timespec::new().nsec(TICK_MS as u32 * 1_000_000);
+const PING: &[u8] = &[0x89, 0];
 /// The largest table of direct descriptors.
 const FILES_MAX: u64 = 1 << 20;
 
@@ -42,10 +47,14 @@ struct Floor<'a> {
     /// Receives that ended for want of buffers.
     starved: Vec<u32>,
     accept_ended: bool,
+    heartbeat_ms: Option<u64>,
+    /// The connection that was sent the last ping.
+    pinged: usize,
 }
 
 fn main() -> io::Result<()> {
-    let listener = args::listen(args::port())?;
+    let (port, heartbeat_ms) = args::port_and_heartbeat();
+    let listener = args::listen(port)?;
     listener.set_nonblocking(false)?;
     let mut ring = ring::build()?;
     let files = args::descriptors_max().min(FILES_MAX) as u32;
@@ -61,8 +70,13 @@ fn main() -> io::Result<()> {
         cancels: Vec::new(),
         starved: Vec::new(),
         accept_ended: false,
+        heartbeat_ms,
+        pinged: 0,
     };
     floor.ring.accept(&floor.listener)?;
+    if heartbeat_ms.is_some() {
+        floor.ring.tick_every(&TICK)?;
+    }
     args::ready();
     let mut news = Vec::new();
     loop {
@@ -155,10 +169,26 @@ impl Floor<'_> {
                 Kind::Accept => self.accepted(news)?,
                 Kind::Recv => self.received(news)?,
                 Kind::Queued => self.sent(news)?,
+                Kind::Tick => self.ping()?,
                 Kind::Fast | Kind::Other => {}
             }
         }
         self.ring.publish();
+        Ok(())
+    }
+
+    /// Pings the share of all connections whose turn it is. Nobody looks whether they answer.
+    fn ping(&mut self) -> io::Result<()> {
+        let all = self.conns.len() as u64;
+        let share = self.heartbeat_ms.map_or(0, |ms| (all * TICK_MS).div_ceil(ms).min(all));
+        for _ in 0..share {
+            self.pinged = (self.pinged + 1) % self.conns.len();
+            let conn = &self.conns[self.pinged];
+            let is_open = matches!(conn.state, State::Echo | State::Topic(_));
+            if is_open && conn.is_flowing() && !conn.closing {
+                self.ring.send_fast(self.pinged as u32, PING)?;
+            }
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::types::{BufRingEntry, CancelBuilder, Fd, Fixed};
+use io_uring::types::{BufRingEntry, CancelBuilder, Fd, Fixed, TimeoutFlags, Timespec};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, SubmissionQueue, Submitter};
 use io_uring::{cqueue, opcode, squeue};
 
@@ -31,6 +31,8 @@ pub enum Kind {
     Fast,
     /// A send that waits for the socket.
     Queued,
+    /// See [`Ring::tick_every`].
+    Tick,
     /// Nobody asks how these went.
     Other,
 }
@@ -63,6 +65,7 @@ fn word(kind: Kind, slot: u32) -> u64 {
         Kind::Fast => 2,
         Kind::Queued => 3,
         Kind::Other => 4,
+        Kind::Tick => 5,
     };
     kind << 32 | u64::from(slot)
 }
@@ -73,6 +76,7 @@ fn news(entry: &cqueue::Entry) -> News {
         1 => Kind::Recv,
         2 => Kind::Fast,
         3 => Kind::Queued,
+        5 => Kind::Tick,
         _ => Kind::Other,
     };
     let slot = entry.user_data() as u32;
@@ -125,6 +129,12 @@ impl<'a> Ring<'a> {
     pub fn accept(&mut self, listener: &TcpListener) -> io::Result<()> {
         let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).allocate_file_index(true);
         self.push(entry.build().user_data(word(Kind::Accept, 0)))
+    }
+
+    /// A completion each time `period` has passed. It has to stay until the ring is gone.
+    pub fn tick_every(&mut self, period: &'static Timespec) -> io::Result<()> {
+        let entry = opcode::Timeout::new(period).flags(TimeoutFlags::MULTISHOT);
+        self.push(entry.build().user_data(word(Kind::Tick, 0)))
     }
 
     pub fn recv(&mut self, slot: u32) -> io::Result<()> {
