@@ -50,8 +50,9 @@ one() {
   for _ in $(seq 100); do grep -qs 'ready$' "$work/log" && break; sleep 0.1; done
   # Several addresses: the ports of the round before are still taken. The clients hold longer than
   # is measured, and are ended before they are done.
-  taskset -c 1 "$binary" bench idle "ws://127.0.0.1-127.0.0.9:$port/ws" --connections "$connections" \
-    --rings 2 --hold $((seconds + every / 500 + 60))s --quiet >"$work/clients" 2>&1 &
+  taskset -c 1 "$binary" bench idle "ws://127.0.0.1-127.0.0.9:$port/ws" --rings 2 \
+    --connections "$connections" --hold $((seconds + every / 500 + 60))s --quiet \
+    >"$work/clients" 2>&1 &
   clients=$!
   for _ in $(seq 60); do [ "$(established)" -ge "$connections" ] && break; sleep 0.5; done
   sleep $((every / 500 + 1))

@@ -3,23 +3,33 @@
 # to a topic, with heartbeats. Prints what they cost, what they cost while nothing happens, and how
 # long one publish takes to reach the last of them.
 #
-#   benches/million.sh [--connections N] [--hold SECONDS] [--binary PATH]
+#   benches/million.sh [--connections N] [--hold S] [--heartbeat S] [--only PART] [--binary PATH]
 #
-# Needs root (it applies sysctl/60-ringwire.conf, and more: see "tune") and about 10 GiB per million, both
-# ends included. With an RLIMIT_NOFILE of 20,000 a table of descriptors holds 20,000 connections, so
-# there are more shards and rings than cores.
+# The parts are one-topic (all of them subscribed to the same), which is held for so long, and
+# many-topics (10,000 topics). A heartbeat is due after 25 s of silence unless told otherwise: two
+# cores can't answer those of two million connections in time, so give such a run a longer one.
+#
+# Needs root (it raises limits of the network stack) and about 9 GiB per million,
+# both ends included. With an RLIMIT_NOFILE of 20,000 a table of descriptors holds 20,000
+# connections, so there are more shards and rings than cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-connections=1000000 hold=300 binary=
+connections=1000000 hold=300 heartbeat=25 only= binary=
 while [ $# -gt 0 ]; do
   case $1 in
     --connections) connections=$2; shift 2 ;;
     --hold) hold=$2; shift 2 ;;
+    --heartbeat) heartbeat=$2; shift 2 ;;
+    --only) only=$2; shift 2 ;;
     --binary) binary=$2; shift 2 ;;
-    *) echo "usage: $0 [--connections N] [--hold SECONDS] [--binary PATH]" >&2; exit 2 ;;
+    *) sed -n '6s/^# *//p' "$0" >&2; exit 2 ;;
   esac
 done
+case $only in
+  '' | one-topic | many-topics) ;;
+  *) echo "--only is one-topic or many-topics" >&2; exit 2 ;;
+esac
 if [ "$hold" -lt 70 ]; then
   echo "--hold has to be 70 or more: a steady minute is measured" >&2
   exit 2
@@ -29,22 +39,30 @@ if [ -z "$binary" ]; then
   binary=${CARGO_TARGET_DIR:-target}/release/ringwire
 fi
 if [ -z "${RINGWIRE_MILLION_INSIDE:-}" ]; then
-  sysctl -qp sysctl/60-ringwire.conf
-  sysctl -qw net.core.netdev_max_backlog=65536
+  # As in sysctl/60-ringwire.conf, and the backlog of the loopback interface.
+  sysctl -qw fs.file-max=5000000 net.ipv4.tcp_mem="1000000 2000000 3000000" \
+    net.core.netdev_max_backlog=65536
   # The boot decides how large the kernel's table of connections is. A network namespace of one's
   # own can have one that fits; why it matters: "A million connections" in docs/measurements.md.
   entries=1
   while [ "$entries" -lt $((connections * 2)) ]; do entries=$((entries * 2)); done
-  if sysctl -qw net.ipv4.tcp_child_ehash_entries=$entries 2>/dev/null; then
-    export RINGWIRE_MILLION_INSIDE=1
-    exec unshare --net "$0" --connections "$connections" --hold "$hold" --binary "$binary"
+  if before=$(sysctl -n net.ipv4.tcp_child_ehash_entries 2>/dev/null) && unshare --net true; then
+    sysctl -qw net.ipv4.tcp_child_ehash_entries=$entries
+    RINGWIRE_MILLION_INSIDE=1 unshare --net benches/million.sh --connections "$connections" \
+      --hold "$hold" --heartbeat "$heartbeat" --only "$only" --binary "$binary" &
+    inside=$!
+    trap 'kill "$inside" 2>/dev/null || true' EXIT
+    sleep 1
+    sysctl -qw net.ipv4.tcp_child_ehash_entries="$before"
+    wait "$inside"
+    exit
   fi
 else
   ip link set lo up
 fi
 port=9001 admin=9002
-# A message has reached everybody long before the next one.
-interval=$((10 + connections / 25000)) window=$((2 * (10 + connections / 25000)))
+# Seconds for one message to reach everybody: as long as the run publishes, so there is one.
+interval=$((10 + connections / 25000))
 work=$(mktemp -d)
 server='' generator=''
 finish() {
@@ -66,7 +84,6 @@ shards=$(ceiling "$connections" $((table * 3 / 4)))
 rings=$(ceiling "$connections" $((table - 200)))
 last=$(ceiling "$connections" 25000)
 if [ "$last" -gt 250 ]; then last=250; fi
-url="ws://127.0.0.1-127.0.0.$last:$port/ws"
 
 rss() { awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$1/status"; }
 slab() { awk '/^SUnreclaim/ { print $2 * 1024 }' /proc/meminfo; }
@@ -78,22 +95,40 @@ pings_sent() {
   curl -sf "http://127.0.0.1:$admin/metrics" |
     awk '/^ringwire_pings_sent_total/ { sum += $2 } END { printf "%.0f", sum }'
 }
-field() { python3 -c "import json,sys; r = json.load(open(sys.argv[1])); print($2)" "$1"; }
+said() {
+  python3 - "$1" <<'PYTHON'
+import json, sys
+
+report = json.load(open(sys.argv[1]))
+c, latency = report["connections"], report["latency_us"]
+print(f"  established {c['established']}, failed {c['failed']}, lost {c['lost']};"
+      f" {c['per_second']:,.0f} per second, {c['connect_seconds']:.1f} s")
+print(f"  publish to last delivery: {latency['max'] / 1e3:.0f} ms;"
+      f" median delivery {latency['p50'] / 1e3:.0f} ms; {latency['count']:,} deliveries")
+faults = [f"{fault['cause']} {fault['count']} ({fault['example']})" for fault in report["faults"]]
+print("  faults: " + (", ".join(faults) or "none"))
+PYTHON
+}
 
 # run NAME TOPICS SUBSCRIBERS HOLD: one server, one generator, all of it from the beginning.
 run() {
-  local name=$1 topics=$2 subscribers=$3 rest=$4 json=$work/$1.json before_slab
+  local name=$1 topics=$2 subscribers=$3 rest=$4 json=$work/$1.json before_slab url
+  if [ -n "$only" ] && [ "$only" != "$name" ]; then return; fi
+  # A server that was killed takes a while to let go of its ports.
+  port=$((port + 2)) admin=$((admin + 2))
+  url="ws://127.0.0.1-127.0.0.$last:$port/ws"
   sleep 2
   before_slab=$(slab)
   "$binary" serve --listen 0.0.0.0:$port --admin 127.0.0.1:$admin \
-    --shards "$shards" --max-connections "$connections" >"$work/server.log" 2>&1 &
+    --shards "$shards" --max-connections "$connections" \
+    --heartbeat-interval-ms $((heartbeat * 1000)) >"$work/$name.log" 2>&1 &
   server=$!
-  for _ in $(seq 100); do grep -q ' ready$' "$work/server.log" && break; sleep 0.1; done
+  for _ in $(seq 100); do grep -qs ' ready$' "$work/$name.log" && break; sleep 0.1; done
   local rss_before; rss_before=$(rss $server)
   "$binary" bench fanout "$url" --publishers "$topics" \
     --topics "$topics" --subscribers "$subscribers" --bytes 64 --rings "$rings" \
-    --hold "${rest}s" --warmup 0s --duration ${window}s --together-every ${interval}s --server-pid $server \
-    --json "$json" >"$work/$name.txt" 2>"$work/$name.progress" &
+    --hold "${rest}s" --warmup 0s --duration ${interval}s --together-every ${interval}s \
+    --server-pid $server --json "$json" >"$work/$name.txt" 2>"$work/$name.progress" &
   generator=$!
   until open_now && [ "$opened" -ge "$connections" ]; do
     kill -0 $generator 2>/dev/null || break
@@ -103,9 +138,11 @@ run() {
   if [ "$rest" -ge 70 ]; then
     sleep $((rest - 65))
     local from to
-    local pings=$(pings_sent)
+    local pings pings_after
+    pings=$(pings_sent)
     from=$(cpu_ns $server); sleep 60; to=$(cpu_ns $server)
-    awk -v ns=$((to - from)) -v pings=$(($(pings_sent) - pings)) 'BEGIN {
+    pings_after=$(pings_sent)
+    awk -v ns=$((to - from)) -v pings=$((pings_after - pings)) 'BEGIN {
       printf "  CPU of the server over a steady minute, heartbeats on: %.3f cores;", ns / 60e9
       printf " %.0f pings per second, %.1f us each\n", pings / 60, pings ? ns / 1e3 / pings : 0 }'
     open_now
@@ -116,9 +153,7 @@ run() {
       printf "  kernel: %.0f bytes of slab per connection (two sockets)\n", (b - a) / n }'
   fi
   wait $generator || echo "  the run was not good:" && generator=''
-  field "$json" "'  established {established}, failed {failed}, lost {lost}; {per_second:,.0f} per second, {connect_seconds:.1f} s'.format(**r['connections'])"
-  field "$json" "'  publish to last delivery: {:.0f} ms; median delivery {:.0f} ms; {:,} deliveries'.format(r['latency_us']['max'] / 1e3, r['latency_us']['p50'] / 1e3, r['latency_us']['count'])"
-  field "$json" "'  faults: ' + (', '.join('{cause} {count} ({example})'.format(**f) for f in r['faults']) or 'none')"
+  said "$json"
   kill -KILL $server; wait $server 2>/dev/null || true
   server=''
 }
@@ -130,6 +165,7 @@ open_now() {
 
 tune
 echo "$connections connections, $shards shards, $rings rings, $(nproc) cores, Linux $(uname -r)"
+echo "a heartbeat after $heartbeat s of silence"
 echo "$(sysctl -n net.ipv4.tcp_ehash_entries) entries in the kernel's table of connections"
 run one-topic 1 "$connections" "$hold"
 topics=10000

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What it costs that messages cross shards: `ringwire serve` with one shard and with two, each with a
-# core of its own, in turn; the load generator beside them on both cores.
+# What it costs that messages cross shards: `ringwire serve` with one shard and with two, each with
+# a core of its own, in turn; the load generator beside them on both cores.
 #
 #   benches/shards.sh [--rounds R] [--seconds S] [--binary PATH]
 #
@@ -22,7 +22,7 @@ if [ -z "$binary" ]; then
   cargo build --release --quiet
   binary=${CARGO_TARGET_DIR:-target}/release/ringwire
 fi
-port=9004
+port=9200
 work=$(mktemp -d)
 server=''
 finish() {
@@ -34,9 +34,12 @@ trap finish EXIT
 # one ROW SHARDS OPTIONS...: a fresh server, a run, its report as $work/ROW-SHARDS-ROUND.json.
 one() {
   local row=$1 shards=$2; shift 2
+  # A server that was killed takes a while to let go of its port.
+  port=$((port + 1))
+  rm -f "$work/log"
   "$binary" serve --listen 127.0.0.1:$port --admin none --shards "$shards" >"$work/log" 2>&1 &
   server=$!
-  for _ in $(seq 100); do grep -q ' ready$' "$work/log" && break; sleep 0.1; done
+  for _ in $(seq 100); do grep -qs ' ready$' "$work/log" && break; sleep 0.1; done
   "$binary" bench fanout ws://127.0.0.1:$port/ws "$@" --warmup 1s --duration "${seconds}s" \
     --server-pid $server --quiet --json "$work/$row-$shards-$round.json" >"$work/said" ||
     { cat "$work/said" >&2; exit 1; }
@@ -59,7 +62,8 @@ import json, statistics, sys
 work, rounds = sys.argv[1], int(sys.argv[2])
 
 def load(row, shards):
-    return [json.load(open(f"{work}/{row}-{shards}-{round}.json")) for round in range(1, rounds + 1)]
+    names = [f"{work}/{row}-{shards}-{round}.json" for round in range(1, rounds + 1)]
+    return [json.load(open(name)) for name in names]
 
 print(f"{rounds} rounds; medians, and medians of the ratios of each round")
 for row in ["100x100", "100x100-steady", "1x10000"]:

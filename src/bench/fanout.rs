@@ -28,7 +28,7 @@ pub(super) struct Fanout {
     codec: Codec,
     pacer: Option<Pacer>,
     first: u32,
-    /// The part of the run's connections that other rings have before this one's.
+    /// The part of the run's publishers that other rings have before this one's.
     before: f64,
     /// Whether the connection is ready, by slot.
     ready: Vec<bool>,
@@ -48,6 +48,7 @@ const NO_PUBLISHER: u32 = u32::MAX;
 impl Fanout {
     pub(super) fn new(plan: &Plan, shape: Shape, codec: Codec, first: u32, count: u32) -> Self {
         let publishers_per_topic = shape.publishers_per_topic_max();
+        let before = (0..first).filter(|&other| shape.publisher_of(other).is_some()).count() as u32;
         let mut publishers = Vec::new();
         let mut publisher_at = vec![NO_PUBLISHER; count as usize];
         for slot in 0..count {
@@ -63,7 +64,7 @@ impl Fanout {
             codec,
             pacer: None,
             first,
-            before: plan.part_before(first),
+            before: f64::from(before) / f64::from(shape.publishers),
             ready: vec![false; count as usize],
             expected: vec![0; count as usize * publishers_per_topic as usize],
             publishers_per_topic,

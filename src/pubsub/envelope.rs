@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::press::Press;
 use crate::base::{ConnId, ShardId};
+use crate::limits::PRESS_CUT_BYTES_MAX;
 
 /// Index of a topic in the registry of the shard whose connections subscribe to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +99,14 @@ impl Parcel {
         let from_len = u8::try_from(from.len()).expect("names are checked at the door");
         let body = press.press(&[topic.as_bytes(), from.as_bytes(), data]);
         Parcel { body, topic_len, from_len, is_text }
+    }
+
+    /// What an answer needs of it. A long message does not wait in a lane once more.
+    pub fn receipt(self) -> Parcel {
+        if self.body.len() <= PRESS_CUT_BYTES_MAX {
+            return self;
+        }
+        Parcel { body: Bytes::copy_from_slice(self.topic_octets()), from_len: 0, ..self }
     }
 
     /// The topic.

@@ -4,8 +4,9 @@
 //! when that is used up, the next is a piece of which no slice is left, and the heap is asked only
 //! if there is none.
 //!
-//! Invariants: P1 a slice keeps its whole piece, so whoever may hold one for longer than the
-//! fan-out that it waits for copies it with [`keep`]; P2 what is longer than `PRESS_CUT_BYTES_MAX`
+//! Invariants: P1 a slice keeps its whole piece, so who may hold many of them for longer than the
+//! fan-out that they wait for copies them with [`keep`]: queues of slow connections and backlogs;
+//! lanes do not, their entries are bounded; P2 what is longer than `PRESS_CUT_BYTES_MAX`
 //! has memory of its own; P3 at most `PRESS_PIECES` pieces are kept for later.
 
 use bytes::{Bytes, BytesMut};

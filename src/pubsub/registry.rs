@@ -227,8 +227,9 @@ impl Registry {
         }
     }
 
-    /// A message has come from the home. What may wait for some turns is copied, so that what is
-    /// staged holds little more memory than it is counted for (P1 of `press`).
+    /// A message has come from the home. Of a backlog only the beginning may share memory with
+    /// what has gone (P1 of `press`): the rest is copied, so that what is staged holds little more
+    /// than it is counted for.
     pub fn deliver(&mut self, topic: LocalTopic, offset: u64, frame: Bytes) {
         let entry = &mut self.topics[topic.0 as usize];
         match &mut entry.state {

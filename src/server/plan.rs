@@ -2,7 +2,8 @@
 //!
 //! User space only: what the kernel holds for sockets comes on top (about 4 KiB for an idle one).
 //! Every figure is a bound that the code keeps, not an estimate of what will be used; memory is
-//! touched only as it is needed.
+//! touched only as it is needed. Not in it are the messages that wait in lanes for a shard that
+//! stands still: each entry has at most one, and may keep a piece of the press for it.
 
 use std::fmt;
 
@@ -60,7 +61,7 @@ impl Plan {
             Part { what: "connection tables", bytes: slots * per_slot },
             Part { what: "receive buffers", bytes: shards * pool },
             Part { what: "send arenas", bytes: shards * arena_bytes(config) as u64 },
-            Part { what: "published messages", bytes: participants as u64 * press },
+            Part { what: "memory for publishing", bytes: participants as u64 * press },
             Part { what: "rings", bytes: shards * rings },
             Part {
                 what: "lanes between shards",

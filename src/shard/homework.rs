@@ -52,6 +52,7 @@ impl<H: Handler> Shard<H> {
             Err(_) => self.core.counters.inc(Metric::PublishesRefused),
         }
         if !token.is_none() && from.key() != ConnKey::NOBODY {
+            let parcel = parcel.receipt();
             let answer = Response::Published { to: from, parcel, token, result };
             self.respond(from.shard().index(), answer);
         }

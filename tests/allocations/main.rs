@@ -191,13 +191,14 @@ fn a_published_message_is_delivered_and_answered_without_allocating() {
     }
 }
 
-/// Parcel and frame of a long one have memory of their own, which is shared by all subscribers.
+/// Parcel and frame of a long one have memory of their own, which all subscribers share; what the
+/// answer needs of it is copied.
 #[test]
 fn a_long_published_message_costs_the_same_whoever_subscribes() {
-    for crowd in [2, 6] {
+    for (crowd, is_answered, each) in [(2, false, 3), (6, false, 3), (2, true, 4), (6, true, 4)] {
         let rounds = 30;
-        let allocations = fan_out(crowd, limits::PRESS_CUT_BYTES_MAX, false, rounds);
+        let allocations = fan_out(crowd, limits::PRESS_CUT_BYTES_MAX, is_answered, rounds);
         let published = crowd as u64 * rounds;
-        assert_eq!(allocations, 3 * published, "{published} messages to {crowd}");
+        assert_eq!(allocations, each * published, "{published} messages to {crowd}");
     }
 }

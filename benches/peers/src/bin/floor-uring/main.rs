@@ -50,6 +50,8 @@ struct Floor<'a> {
     heartbeat_ms: Option<u64>,
     /// The connection that was sent the last ping.
     pinged: usize,
+    /// What of the next ping is due already, in parts of `heartbeat_ms`.
+    owed: u64,
 }
 
 fn main() -> io::Result<()> {
@@ -72,6 +74,7 @@ fn main() -> io::Result<()> {
         accept_ended: false,
         heartbeat_ms,
         pinged: 0,
+        owed: 0,
     };
     floor.ring.accept(&floor.listener)?;
     if heartbeat_ms.is_some() {
@@ -180,7 +183,10 @@ impl Floor<'_> {
     /// Pings the share of all connections whose turn it is. Nobody looks whether they answer.
     fn ping(&mut self) -> io::Result<()> {
         let all = self.conns.len() as u64;
-        let share = self.heartbeat_ms.map_or(0, |ms| (all * TICK_MS).div_ceil(ms).min(all));
+        let Some(heartbeat_ms) = self.heartbeat_ms else { return Ok(()) };
+        self.owed += all * TICK_MS;
+        let share = (self.owed / heartbeat_ms).min(all);
+        self.owed %= heartbeat_ms;
         for _ in 0..share {
             self.pinged = (self.pinged + 1) % self.conns.len();
             let conn = &self.conns[self.pinged];
