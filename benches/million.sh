@@ -9,9 +9,9 @@
 # many-topics (10,000 topics). A heartbeat is due after 25 s of silence unless told otherwise: two
 # cores can't answer those of two million connections in time, so give such a run a longer one.
 #
-# Needs root (it raises limits of the network stack) and about 9 GiB per million,
-# both ends included. With an RLIMIT_NOFILE of 20,000 a table of descriptors holds 20,000
-# connections, so there are more shards and rings than cores.
+# Needs root (it raises limits of the network stack) and about 9 GiB per million, both ends
+# included. With an RLIMIT_NOFILE of 20,000 a table of descriptors holds 20,000 connections, so there
+# are more shards and rings than cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -9,8 +9,8 @@ use ringwire::cli::{self, Cli};
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The allocator asks for huge pages, and the kernel fills them up for the sake of a few octets: a
-/// million connections on 67 shards took 698 octets each with them, and 200 without. No rate was
-/// seen to change. A kernel that refuses costs memory and nothing else.
+/// million connections on 67 shards took 698 octets each with them, and 200 without. No rate of
+/// echoes was seen to change. A kernel that refuses costs memory and nothing else.
 fn renounce_huge_pages() {
     let _ = nix::sys::prctl::set_thp_disable(true);
 }
