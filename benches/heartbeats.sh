@@ -7,6 +7,7 @@
 # One table of descriptors holds them all, so N has to be a little below RLIMIT_NOFILE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. benches/common.sh
 
 connections=15000 every=5000 rounds=5 seconds=15 binary=
 while [ $# -gt 0 ]; do
@@ -16,13 +17,10 @@ while [ $# -gt 0 ]; do
     --rounds) rounds=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
     --binary) binary=$2; shift 2 ;;
-    *) sed -n '5s/^# *//p' "$0" >&2; exit 2 ;;
+    *) usage benches/heartbeats.sh ;;
   esac
 done
-if [ -z "$binary" ]; then
-  cargo build --release --quiet
-  binary=${CARGO_TARGET_DIR:-target}/release/ringwire
-fi
+binary=${binary:-$(build)}
 floor=$(benches/peers/setup.sh | sed -n 's/^floor-uring=\([^ ]*\) .*/\1/p')
 port=9100
 work=$(mktemp -d)
@@ -33,10 +31,6 @@ finish() {
 }
 trap finish EXIT
 
-cpu_ns() {
-  { cat "/proc/$1"/task/*/schedstat 2>/dev/null || true; } |
-    awk '{ sum += $1 } END { printf "%.0f", sum }'
-}
 established() {
   ss -Htn state established "sport = :$port" | wc -l
 }
@@ -47,7 +41,7 @@ one() {
   rm -f "$work/log"
   taskset -c 0 "$@" >"$work/log" 2>&1 &
   server=$!
-  for _ in $(seq 100); do grep -qs 'ready$' "$work/log" && break; sleep 0.1; done
+  await_ready "$work/log"
   # Several addresses: the ports of the round before are still taken. The clients hold longer than
   # is measured, and are ended before they are done.
   taskset -c 1 "$binary" bench idle "ws://127.0.0.1-127.0.0.9:$port/ws" --rings 2 \

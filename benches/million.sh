@@ -10,10 +10,11 @@
 # cores can't answer those of two million connections in time, so give such a run a longer one.
 #
 # Needs root (it raises limits of the network stack) and about 9 GiB per million, both ends
-# included. With an RLIMIT_NOFILE of 20,000 a table of descriptors holds 20,000 connections, so there
-# are more shards and rings than cores.
+# included. With an RLIMIT_NOFILE of 20,000 a table of descriptors holds 20,000 connections, so
+# there are more shards and rings than cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. benches/common.sh
 
 connections=1000000 hold=300 heartbeat=25 only= binary=
 while [ $# -gt 0 ]; do
@@ -23,7 +24,7 @@ while [ $# -gt 0 ]; do
     --heartbeat) heartbeat=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
     --binary) binary=$2; shift 2 ;;
-    *) sed -n '6s/^# *//p' "$0" >&2; exit 2 ;;
+    *) usage benches/million.sh ;;
   esac
 done
 case $only in
@@ -34,10 +35,7 @@ if [ "$hold" -lt 70 ]; then
   echo "--hold has to be 70 or more: a steady minute is measured" >&2
   exit 2
 fi
-if [ -z "$binary" ]; then
-  cargo build --release --quiet
-  binary=${CARGO_TARGET_DIR:-target}/release/ringwire
-fi
+binary=${binary:-$(build)}
 if [ -z "${RINGWIRE_MILLION_INSIDE:-}" ]; then
   # As in sysctl/60-ringwire.conf, and the backlog of the loopback interface.
   sysctl -qw fs.file-max=5000000 net.ipv4.tcp_mem="1000000 2000000 3000000" \
@@ -87,10 +85,6 @@ if [ "$last" -gt 250 ]; then last=250; fi
 
 rss() { awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$1/status"; }
 slab() { awk '/^SUnreclaim/ { print $2 * 1024 }' /proc/meminfo; }
-cpu_ns() {
-  { cat "/proc/$1"/task/*/schedstat 2>/dev/null || true; } |
-    awk '{ sum += $1 } END { printf "%.0f", sum }'
-}
 pings_sent() {
   curl -sf "http://127.0.0.1:$admin/metrics" |
     awk '/^ringwire_pings_sent_total/ { sum += $2 } END { printf "%.0f", sum }'
@@ -123,7 +117,7 @@ run() {
     --shards "$shards" --max-connections "$connections" \
     --heartbeat-interval-ms $((heartbeat * 1000)) >"$work/$name.log" 2>&1 &
   server=$!
-  for _ in $(seq 100); do grep -qs ' ready$' "$work/$name.log" && break; sleep 0.1; done
+  await_ready "$work/$name.log"
   local rss_before; rss_before=$(rss $server)
   "$binary" bench fanout "$url" --publishers "$topics" \
     --topics "$topics" --subscribers "$subscribers" --bytes 64 --rings "$rings" \

@@ -8,6 +8,7 @@
 # the deliveries goes to it: on the average a delivery makes one hop.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. benches/common.sh
 
 rounds=5 seconds=3 binary=
 while [ $# -gt 0 ]; do
@@ -15,13 +16,10 @@ while [ $# -gt 0 ]; do
     --rounds) rounds=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
     --binary) binary=$2; shift 2 ;;
-    *) sed -n '5s/^# *//p' "$0" >&2; exit 2 ;;
+    *) usage benches/shards.sh ;;
   esac
 done
-if [ -z "$binary" ]; then
-  cargo build --release --quiet
-  binary=${CARGO_TARGET_DIR:-target}/release/ringwire
-fi
+binary=${binary:-$(build)}
 port=9200
 work=$(mktemp -d)
 server=''
@@ -39,7 +37,7 @@ one() {
   rm -f "$work/log"
   "$binary" serve --listen 127.0.0.1:$port --admin none --shards "$shards" >"$work/log" 2>&1 &
   server=$!
-  for _ in $(seq 100); do grep -qs ' ready$' "$work/log" && break; sleep 0.1; done
+  await_ready "$work/log"
   "$binary" bench fanout ws://127.0.0.1:$port/ws "$@" --warmup 1s --duration "${seconds}s" \
     --server-pid $server --quiet --json "$work/$row-$shards-$round.json" >"$work/said" ||
     { cat "$work/said" >&2; exit 1; }
