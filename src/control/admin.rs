@@ -123,6 +123,7 @@ impl Server {
                 }
                 (Err(e), _) => {
                     // Out of descriptors, mostly: trying again at once would only spin.
+                    self.admin.exporter.count_accept_failed();
                     tracing::warn!(error = %e, "the admin listener could not accept");
                     sleep(ACCEPT_PAUSE).await;
                 }

@@ -28,6 +28,7 @@ pub struct Exporter {
     mapped: Gauge,
     open_fds: Gauge,
     refused: Counter,
+    accept_failures: Counter,
 }
 
 enum Series {
@@ -58,6 +59,7 @@ impl Exporter {
             mapped: gauge(&recorder, &process::VIRTUAL, None),
             open_fds: gauge(&recorder, &process::OPEN_FDS, None),
             refused: counter(&recorder, &process::ADMIN_REFUSED, None),
+            accept_failures: counter(&recorder, &process::ADMIN_ACCEPT_FAILURES, None),
             bridge,
         }
     }
@@ -65,6 +67,11 @@ impl Exporter {
     /// Counts a connection that the admin listener refused.
     pub fn count_refused(&self) {
         self.refused.increment(1);
+    }
+
+    /// Counts an accept that the kernel failed.
+    pub fn count_accept_failed(&self) {
+        self.accept_failures.increment(1);
     }
 
     /// The text of a scrape, now.

@@ -168,6 +168,11 @@ pub mod process {
         "ringwire_admin_connections_refused_total",
         "Connections to the admin listener refused because it had as many as it may.",
     );
+    /// Accepts of the admin listener that failed.
+    pub static ADMIN_ACCEPT_FAILURES: Family = counter(
+        "ringwire_admin_accept_failures_total",
+        "Accepts of the admin listener that the kernel failed: mostly for want of a descriptor.",
+    );
 
     /// All of them.
     pub static ALL: &[&Family] = &[
@@ -181,5 +186,6 @@ pub mod process {
         &SHARD_OPEN,
         &SHARD_TURNS,
         &ADMIN_REFUSED,
+        &ADMIN_ACCEPT_FAILURES,
     ];
 }
