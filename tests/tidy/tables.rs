@@ -137,6 +137,7 @@ pub(crate) const UNSAFE_OTHER_FILES: &[&str] = &[
     "benches/peer_address.rs",
     "benches/peers/src/bin/floor-uring/ring.rs",
     "tests/allocations/counting.rs",
+    "tests/faults/tun.rs",
     "tests/probe.rs",
 ];
 
