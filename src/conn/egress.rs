@@ -6,7 +6,8 @@
 //!
 //! Invariants: E1 `charged` is the sum over `frames` and never above the limit; E2 the first
 //! `in_flight` frames belong to the kernel and a frame that is partly out is never dropped, so the
-//! stream never has a hole inside a frame; E3 only messages of topics are dropped by a policy.
+//! stream never has a hole inside a frame; E3 a policy drops messages of topics that have it, and
+//! nothing else.
 
 use std::collections::VecDeque;
 
@@ -122,7 +123,7 @@ impl Egress {
             Tag::Message { policy: SlowConsumer::DropOldest, .. } => {
                 while self.make_sure(cost, data_max).is_err() {
                     queued.dropped += 1;
-                    if !self.drop_first(|waiting| is_message(waiting.tag)) {
+                    if !self.drop_first(|waiting| may_drop(waiting.tag)) {
                         return Ok(queued);
                     }
                 }
@@ -216,6 +217,15 @@ fn is_message(tag: Tag) -> bool {
     }
 }
 
+/// True for what makes room for newer messages (E3).
+fn may_drop(tag: Tag) -> bool {
+    match tag {
+        Tag::Message { policy: SlowConsumer::DropOldest, .. } => true,
+        Tag::Message { policy: SlowConsumer::Close | SlowConsumer::Conflate, .. } => false,
+        Tag::Direct | Tag::Pong | Tag::Control => false,
+    }
+}
+
 /// What a frame is charged.
 pub fn cost_of(frame: &Bytes) -> usize {
     frame.len() + EGRESS_FRAME_OVERHEAD_BYTES
@@ -269,6 +279,25 @@ mod tests {
         let queued = egress.push(huge, message(2, SlowConsumer::DropOldest), MAX).unwrap();
         assert_eq!(queued.dropped, 3, "the two that were dropped for it, and itself");
         assert_eq!(names(&egress), [0, 1]);
+    }
+
+    #[test]
+    fn drop_oldest_drops_nothing_of_topics_with_another_policy() {
+        let mut egress = Egress::default();
+        let others = [SlowConsumer::Close, SlowConsumer::Conflate];
+        for (name, policy) in [(0, others[0]), (1, others[1]), (2, SlowConsumer::DropOldest)] {
+            egress.push(frame(name), message(u32::from(name), policy), MAX).unwrap();
+        }
+        for name in 3..6 {
+            egress.push(frame(name), message(2, SlowConsumer::DropOldest), MAX).unwrap();
+        }
+        assert_eq!(names(&egress), [0, 1, 4, 5]);
+        for name in [6, 7] {
+            egress.push(frame(name), message(3, SlowConsumer::Close), MAX + 2 * COST).unwrap();
+        }
+        let queued = egress.push(frame(8), message(2, SlowConsumer::DropOldest), MAX).unwrap();
+        assert_eq!(queued.dropped, 3, "the two that are left of it, and itself");
+        assert_eq!(names(&egress), [0, 1, 6, 7]);
     }
 
     #[test]
