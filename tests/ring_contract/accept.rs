@@ -1,6 +1,6 @@
 //! Accepts: addresses, a full table, stopping and starting again.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ringwire::ring::{
-    AcceptFault, DriverConfig, ListenAddr, Listener, ListenerId, Op, PeerAddr, Wait,
+    AcceptFault, DriverConfig, KernelFault, ListenAddr, Listener, ListenerId, Op, PeerAddr, Wait,
 };
 
-use crate::harness::{Fact, LISTENER, OPTIONS, Rig, config, key, listen};
+use crate::harness::{Fact, LISTENER, OPTIONS, PATIENCE, Rig, config, key, listen};
 
 const STOPPED: Fact = Fact::AcceptStopped { listener: LISTENER };
 
@@ -224,4 +224,20 @@ fn a_descriptor_that_does_not_listen_is_refused() {
     let peer = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(peer.local_addr().unwrap()).unwrap();
     Listener::from_fd(client.into()).unwrap_err();
+}
+
+#[test]
+fn who_waits_when_listening_stops_is_turned_away() {
+    let mut rig = Rig::new(config());
+    let mut waiting = TcpStream::connect(rig.tcp_addr()).unwrap();
+    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
+    rig.driver.stop_listening();
+    let read = waiting.read(&mut [0]).map_err(|error| error.kind());
+    assert!(matches!(read, Ok(0) | Err(ErrorKind::ConnectionReset)), "{read:?}");
+    TcpStream::connect(rig.tcp_addr()).expect_err("nobody listens");
+
+    rig.ops.push(Op::ArmAccept { listener: LISTENER });
+    let fault = AcceptFault::Kernel(KernelFault(libc::EINVAL));
+    rig.expect_fact(&Fact::AcceptFailed { listener: LISTENER, fault });
+    rig.expect_fact(&STOPPED);
 }

@@ -260,3 +260,69 @@ fn a_shutdown_never_hits_the_next_connection_of_a_slot() {
     }
     assert_eq!((rig.stats().closes_deferred, rig.stats().closes_failed), (500, 0));
 }
+
+#[test]
+fn the_end_comes_behind_the_last_octet() {
+    let mut rig = Rig::accepting(config());
+    let conn = key(0, 1);
+    let (mut client, file) = rig.connect();
+    let sent = pattern(0, 300_000);
+    let writer = write_in_thread(&client, sent.clone());
+    rig.arm(conn, file);
+    receive(&mut rig, conn, file, 1);
+    writer.join().unwrap();
+    client.write_all(b"!").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    receive_to_the_end(&mut rig, conn, file);
+    assert_eq!(rig.received(conn), [sent, b"!".to_vec()].concat());
+}
+
+/// Arms again until the stream's end is told, and nothing is told behind it.
+fn receive_to_the_end(rig: &mut Rig, conn: ConnKey, file: FileSlot) {
+    let end = Fact::RecvEnded { conn, why: RecvEnd::Eof };
+    while !rig.facts.contains(&end) {
+        if let Some(at) = rig.facts.iter().position(|fact| matches!(fact, Fact::RecvEnded { .. })) {
+            rig.facts.remove(at);
+            rig.ops.push(Op::ArmRecv { conn, file });
+        }
+        rig.turn(Wait::Until(std::time::Duration::from_millis(20)));
+    }
+    rig.turn(Wait::Until(std::time::Duration::from_millis(2)));
+    assert_eq!(rig.facts.last(), Some(&end));
+}
+
+/// A connection of which the first octets were received and more lie in the socket.
+fn with_unread_input(rig: &mut Rig, conn: ConnKey) -> (TcpStream, FileSlot) {
+    let (mut client, file) = rig.connect();
+    // One segment on this network, so what begins to arrive is all there.
+    client.write_all(&pattern(0, 10_000)).unwrap();
+    rig.arm(conn, file);
+    while rig.recv_end(conn) != RecvEnd::Starved {
+        rig.ops.push(Op::ArmRecv { conn, file });
+    }
+    assert!(rig.received(conn).len() < 10_000);
+    (client, file)
+}
+
+#[test]
+fn what_had_come_before_a_shutdown_is_still_received() {
+    let mut rig = Rig::accepting(DriverConfig { recv_buffers: 1, ..config() });
+    let conn = key(0, 1);
+    let (mut client, file) = with_unread_input(&mut rig, conn);
+    rig.ops.push(Op::Shutdown { file, how: ShutdownHow::Both });
+    rig.turn(Wait::Now);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "the shutdown is done");
+    rig.ops.push(Op::ArmRecv { conn, file });
+    receive_to_the_end(&mut rig, conn, file);
+    assert_eq!(rig.received(conn), pattern(0, 10_000));
+}
+
+#[test]
+fn a_close_with_unread_input_resets_the_client() {
+    let mut rig = Rig::accepting(DriverConfig { recv_buffers: 1, ..config() });
+    let conn = key(0, 1);
+    let (mut client, file) = with_unread_input(&mut rig, conn);
+    rig.close(conn, file);
+    let read = client.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(read, Err(std::io::ErrorKind::ConnectionReset));
+}

@@ -1,6 +1,6 @@
 //! Sends: what silence means, what a short count means, and who owns the bytes when.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -266,6 +266,56 @@ fn a_shutdown_ends_a_queued_send() {
         Err(fault) => assert_eq!(fault, KernelFault(libc::EPIPE)),
     }
     drop(client);
+}
+
+#[test]
+fn what_a_fast_send_left_over_is_told_before_anything_else() {
+    let mut rig = Rig::accepting(config());
+    let conn = key(0, 1);
+    let (mut client, file) = slow_client(&mut rig);
+    fill(&mut rig, conn, file);
+    rig.arm(conn, file);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let mut together = 0;
+    while together < 20 {
+        assert!(std::time::Instant::now() < deadline, "{together} times");
+        rig.facts.clear();
+        client.write_all(b"x").unwrap();
+        rig.send(conn, file, &[b"no room"]);
+        rig.turn(Wait::Now);
+        let is_short = |fact: &Fact| matches!(fact, Fact::SentShort { .. });
+        assert_eq!(rig.facts.iter().position(is_short), Some(0), "{:?}", rig.facts);
+        together += usize::from(!rig.received(conn).is_empty());
+    }
+}
+
+#[test]
+fn a_send_behind_our_own_shutdown_fails() {
+    let mut rig = Rig::accepting(config());
+    let conn = key(0, 1);
+    let (mut client, file) = rig.connect();
+    rig.ops.push(Op::Shutdown { file, how: ShutdownHow::Write });
+    rig.turn(Wait::Now);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0, "the shutdown is done");
+    rig.send(conn, file, &[b"too late"]);
+    rig.expect_fact(&Fact::SendFailed { conn, fault: KernelFault(libc::EPIPE) });
+}
+
+#[test]
+fn a_reset_ends_a_queued_send() {
+    let mut rig = Rig::accepting(config());
+    let conn = key(0, 1);
+    let (client, file) = slow_client(&mut rig);
+    let before = fill(&mut rig, conn, file);
+    let frames = vec![Bytes::from(pattern(before, 3 << 20))];
+    rig.ops.push(Op::SendQueued { conn, file, frames, skip: 0 });
+    rig.turn(Wait::Now);
+    SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    match rig.queued_sent(conn) {
+        Ok(sent) => assert!(sent < 3 << 20),
+        Err(fault) => assert!([libc::ECONNRESET, libc::EPIPE].contains(&fault.0), "{fault}"),
+    }
 }
 
 /// Frames that say whether someone still holds them.
