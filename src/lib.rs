@@ -54,6 +54,9 @@ pub mod server;
 pub mod session;
 #[doc(hidden)]
 pub mod shard;
+#[cfg(any(test, feature = "sim"))]
+#[doc(hidden)]
+pub mod sim;
 #[doc(hidden)]
 pub mod ws;
 

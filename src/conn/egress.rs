@@ -9,6 +9,9 @@
 //! stream never has a hole inside a frame; E3 a policy drops messages of topics that have it, and
 //! nothing else.
 
+#[cfg(any(test, feature = "sim"))]
+mod audit;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;

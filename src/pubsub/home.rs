@@ -158,6 +158,12 @@ impl Home {
         }
     }
 
+    /// Shards that want something, counted once for each topic.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn interests(&self) -> usize {
+        self.topics.iter().map(|(_, topic)| topic.interest.len()).sum()
+    }
+
     /// Forgets topics that have been idle for too long, at most `budget` of them.
     pub fn expire(&mut self, now_ms: u64, budget: usize) {
         for _ in 0..budget {

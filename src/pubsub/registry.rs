@@ -12,6 +12,9 @@
 //! - R4 after `Release` the topic's place is not reused before `Released`, so a delivery that was
 //!   under way can't reach another topic.
 
+#[cfg(any(test, feature = "sim"))]
+mod audit;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;

@@ -81,6 +81,12 @@ impl Admission {
         fits
     }
 
+    /// How many there are.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
     /// Gives a place back.
     pub fn leave(&self) {
         let before = self.open.fetch_sub(1, Relaxed);

@@ -4,6 +4,8 @@
 //! completions, lanes, timers, fan-out, flush, doorbells, in this order, each with a budget.
 
 pub mod api;
+#[cfg(any(test, feature = "sim"))]
+pub mod audit;
 mod core;
 mod ending;
 mod fanout;
@@ -14,8 +16,6 @@ pub mod mailbox;
 mod sending;
 #[allow(clippy::module_inception)]
 mod shard;
-#[cfg(test)]
-pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod timers;

@@ -1,9 +1,9 @@
 //! The event loop on a small kernel: what a client and a handler may do to a shard.
 
-use super::testing::{World, head, small_config};
 use crate::conn::CloseReason;
 use crate::handler::{Ctx, Handler, Message};
 use crate::metrics::Metric;
+use crate::sim::world::{World, head, small_config};
 use crate::ws::close::CloseCode;
 
 /// Gives back what it gets, publishes `p...` to a topic that `s` subscribes to, `P...` to one that

@@ -28,9 +28,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("metrics", &["limits", "base", "ws"]),
     // 3: the event loop, and what runs on it
     ("handler", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics", "shard::api"]),
-    ("shard", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics", "handler"]),
-    // `shard::testing` is there for tests only
-    ("session", &["limits", "base", "ws::close", "pubsub", "metrics", "handler", "shard::testing"]),
+    // `sim` is there for tests only
+    ("shard", &["limits", "base", "ws", VOCABULARY, "conn", "pubsub", "metrics", "handler", "sim"]),
+    // `sim` is there for tests only
+    ("session", &["limits", "base", "ws::close", "pubsub", "metrics", "handler", "sim"]),
     // 4: reaches shards only by envelopes and their doorbell
     (
         "control",

@@ -7,7 +7,7 @@ mod table;
 use super::{JsonHandler, SessionConfig};
 use crate::handler::Kind;
 use crate::pubsub::home::home_of;
-use crate::shard::testing::{World, small_config};
+use crate::sim::world::{World, small_config};
 
 const INSTANCE: u64 = 0x0123_4567_89ab_cdef;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::metrics::Metric;
-use crate::shard::testing::head;
+use crate::sim::world::head;
 
 #[test]
 fn the_welcome_comes_first_and_names_the_session() {

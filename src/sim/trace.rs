@@ -1,0 +1,42 @@
+//! What a run was, as one number; and, for who replays it, as text.
+//!
+//! Every order, every fact and every octet that a client got is mixed in, in the order in which it
+//! happened: two runs of one seed with the same hash were the same run.
+
+use std::fmt::Arguments;
+
+/// See the module's header.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    hash: u64,
+    /// Whether it is printed as well.
+    pub prints: bool,
+}
+
+impl Trace {
+    /// The number so far.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Takes in a number.
+    pub fn mix(&mut self, word: u64) {
+        let mixed = (self.hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.hash = mixed ^ (mixed >> 29);
+    }
+
+    /// Takes in octets.
+    pub fn mix_octets(&mut self, octets: &[u8]) {
+        let (words, rest) = octets.as_chunks::<8>();
+        words.iter().for_each(|word| self.mix(u64::from_le_bytes(*word)));
+        let tail = rest.iter().fold(rest.len() as u64, |sum, octet| sum << 8 | u64::from(*octet));
+        self.mix(tail);
+    }
+
+    /// A line for who reads along.
+    pub fn say(&mut self, line: Arguments<'_>) {
+        if self.prints {
+            println!("{line}");
+        }
+    }
+}
