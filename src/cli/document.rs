@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::keys::{KEYS, Key};
+use super::keys::{Form, KEYS, Key, Reload};
 use super::nearest::sections;
 
 const HEAD: &str = "# Configuration
@@ -12,8 +12,17 @@ can be set has a flag, an environment variable and a key in the configuration fi
 say something, the order is: flag, environment, file, default.
 
 The file is TOML. It is named by `--config FILE` or by `RINGWIRE_CONFIG`; no file is read otherwise.
-An unknown key is an error that names the nearest known one, and a bad value is an error that says
-where it came from and what would do.
+An unknown key is an error that names the nearest known one; a bad value, and values that do not go
+together, are errors that say where they came from, with file and line, and what would do.
+
+- `ringwire config check` says whether `serve` would take the settings; the exit code is 2 if not.
+- `ringwire config show` prints all keys as a file, each with where its value came from.
+- `ringwire config plan` prints the memory that the limits allow, part by part with the keys that
+  each follows from, and compares the sum with the host's memory or its control group's.
+
+All three take `--config FILE` and the flags of `serve`. A server whose limits allow more memory
+than there is does not start, and says which parts are largest; `--allow-overcommit` starts it all
+the same.
 
 ```toml
 [server]
@@ -34,7 +43,7 @@ Numbers may have `_` between their digits.
 `ringwire publish` and `ringwire subscribe` take the server's URL from `--url` or `RINGWIRE_URL`;
 the default is `ws://127.0.0.1:9001/ws`. `unix:/path` connects to a Unix socket.
 
-This page is generated from `src/cli/keys.rs`; after a change there, write it anew with
+This page is generated from `src/cli/catalog.rs`; after a change there, write it anew with
 `RINGWIRE_BLESS=1 cargo test --lib cli`.
 
 ";
@@ -46,13 +55,18 @@ fn row(key: &Key) -> String {
         (false, _) => "",
     };
     format!(
-        "### `{}`\n\n{}{list}.\n\n- takes: {}\n- default: {}\n- flag: `--{} {}`\n- \
-         environment: `{}`\n\n",
+        "### `{}`\n\n{}{list}.\n\n- takes: {}\n- default: {}\n- a change takes effect: {}\n- \
+         flag: `--{}{}{}`\n- environment: `{}`\n\n",
         key.path(),
         key.help,
         key.allowed(),
         key.default_text(),
+        match key.reload {
+            Reload::Live => "at a reload",
+            Reload::Restart => "at the next start",
+        },
         key.flag,
+        if matches!(key.form, Form::Switch(_)) { "=" } else { " " },
         key.value_name,
         key.variable(),
     )

@@ -3,7 +3,6 @@
 use super::CliError;
 use super::engine_args::EngineArgs;
 use super::launch::launch;
-use super::settings::Settings;
 use crate::handler::{Ctx, Handler, Message};
 use crate::server::Config;
 
@@ -35,11 +34,10 @@ impl Handler for Echo {
 
 /// Runs it until it is told to end.
 pub fn run(args: &EchoArgs) -> Result<(), CliError> {
-    let settings = Settings::load(&args.engine, std::env::vars_os())?;
     let defaults = Config {
         message_bytes_max: MESSAGE_BYTES_MAX,
         fragments_max: FRAGMENTS_MAX,
         ..Config::default()
     };
-    launch(&settings, defaults, |_config, _shard| Echo)
+    launch(&args.engine, defaults, |_config, _shard| Echo)
 }

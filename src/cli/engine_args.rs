@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 
-use super::keys::{KEYS, Key};
+use super::keys::{Form, KEYS, Key};
 
 /// What `serve` and `echo` have in common. Values are texts still: what is wrong with one is told
 /// in the same words wherever it comes from.
@@ -54,10 +54,14 @@ impl FromArgMatches for EngineArgs {
 fn argument(key: &'static Key) -> Arg {
     let help = format!("{} [default: {}] [env: {}]", key.help, key.default_text(), key.variable());
     let action = if key.is_list() { ArgAction::Append } else { ArgAction::Set };
-    Arg::new(key.flag)
+    let argument = Arg::new(key.flag)
         .long(key.flag)
         .value_name(key.value_name)
         .action(action)
         .allow_negative_numbers(true)
-        .help(help)
+        .help(help);
+    if matches!(key.form, Form::Switch(_)) {
+        return argument.num_args(0..=1).require_equals(true).default_missing_value("true");
+    }
+    argument
 }

@@ -174,6 +174,8 @@ impl Page<'_> {
                 Ok(vec![number.map_err(|_| bad(value))?.to_string()])
             }
             (Form::Integer(..) | Form::PowerOfTwo(..), _) => Err(bad(value)),
+            (Form::Switch(_), DeValue::Boolean(yes)) => Ok(vec![yes.to_string()]),
+            (Form::Switch(_), _) => Err(bad(value)),
             (Form::Addresses(_), DeValue::Array(list)) => list.iter().map(string).collect(),
             (_, _) => Ok(vec![string(value)?]),
         }

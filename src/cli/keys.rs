@@ -5,16 +5,10 @@
 
 use std::ops::RangeInclusive;
 
+pub use super::catalog::KEYS;
+use super::effective::Effective;
 use super::settings::Settings;
-use crate::limits::{
-    MESSAGE_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, RECV_BUFFERS_MAX, SHARDS_MAX,
-    SLOTS_PER_SHARD_MAX, SUBSCRIPTIONS_MAX, TICK_MS,
-};
 use crate::pubsub::policy::SlowConsumer;
-
-const DAY_MS: u64 = 24 * 3600 * 1000;
-const KIB: u64 = 1024;
-const MIB: u64 = 1024 * KIB;
 
 /// Something that may be set.
 #[derive(Debug)]
@@ -31,10 +25,23 @@ pub struct Key {
     pub unit: &'static str,
     /// What it takes and where that goes.
     pub form: Form,
+    /// Whether a reload changes it.
+    pub reload: Reload,
+    /// What is in force, as the file would say it.
+    pub shown: fn(&Effective) -> String,
     /// What holds when it is not set.
     pub default: Default,
     /// What it means.
     pub help: &'static str,
+}
+
+/// When a new value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// At a reload.
+    Live,
+    /// At the next start.
+    Restart,
 }
 
 /// What holds when a key is not set.
@@ -59,206 +66,15 @@ pub enum Form {
     AdminAddress(fn(&mut Settings, String)),
     /// A filter of log events.
     LogFilter(fn(&mut Settings, String)),
+    /// Yes or no. The flag alone says yes.
+    Switch(fn(&mut Settings, bool)),
+    /// Permissions of a file, in octal digits.
+    Mode(fn(&mut Settings, u32)),
     /// What becomes of slow consumers.
     Policy(fn(&mut Settings, SlowConsumer)),
     /// The same for one namespace: `NAME=POLICY` in flags and the environment.
     NamespacePolicies(fn(&mut Settings, String, SlowConsumer)),
 }
-
-/// All of them, in the order of their documentation.
-pub static KEYS: &[Key] = &[
-    Key {
-        section: "server",
-        name: "listen",
-        flag: "listen",
-        value_name: "ADDR",
-        unit: "",
-        form: Form::Addresses(|s, v| s.server.listen = Some(v)),
-        default: Default::Text("127.0.0.1:9001"),
-        help: "Where clients connect: an IP address with a port, or unix:/path",
-    },
-    Key {
-        section: "server",
-        name: "admin",
-        flag: "admin",
-        value_name: "ADDR",
-        unit: "",
-        form: Form::AdminAddress(|s, v| s.server.admin = Some(v)),
-        default: Default::Text("127.0.0.1:9002"),
-        help: "Where the operator asks: a loopback address with a port, unix:/path, or none",
-    },
-    Key {
-        section: "server",
-        name: "shards",
-        flag: "shards",
-        value_name: "N",
-        unit: "",
-        form: Form::Integer(1..=SHARDS_MAX as u64, |s, v| s.server.shards = Some(v as u16)),
-        default: Default::Text("one for each core"),
-        help: "Threads that serve connections, each with a ring and a table of descriptors",
-    },
-    Key {
-        section: "server",
-        name: "max_connections",
-        flag: "max-connections",
-        value_name: "N",
-        unit: "",
-        form: Form::Integer(1..=CONNECTIONS_MAX, |s, v| s.server.max_connections = Some(v as u32)),
-        default: Default::Number(10_000),
-        help: "Connections of the whole server; the next one is answered 503",
-    },
-    Key {
-        section: "server",
-        name: "log",
-        flag: "log",
-        value_name: "FILTER",
-        unit: "",
-        form: Form::LogFilter(|s, v| s.server.log = Some(v)),
-        default: Default::Text("info"),
-        help: "What is logged: a level, or a list of target=level",
-    },
-    Key {
-        section: "server",
-        name: "drain_timeout_ms",
-        flag: "drain-timeout-ms",
-        value_name: "MS",
-        unit: "ms",
-        form: Form::Integer(0..=DAY_MS, |s, v| s.server.drain_timeout_ms = Some(v)),
-        default: Default::Number(30_000),
-        help: "How long connections may take to close when the server is told to end",
-    },
-    Key {
-        section: "limits",
-        name: "message_bytes_max",
-        flag: "message-bytes-max",
-        value_name: "BYTES",
-        unit: "bytes",
-        form: Form::Integer(125..=1024 * MIB, |s, v| s.limits.message_bytes_max = Some(v as usize)),
-        default: Default::Number(MESSAGE_BYTES_MAX as u64),
-        help: "A client's message; a larger one closes the connection with 1009",
-    },
-    Key {
-        section: "limits",
-        name: "egress_bytes_max",
-        flag: "egress-bytes-max",
-        value_name: "BYTES",
-        unit: "bytes",
-        form: Form::Integer(4 * KIB..=4096 * MIB, |s, v| {
-            s.limits.egress_bytes_max = Some(v as usize);
-        }),
-        default: Default::Text("1048576, or four messages of message_bytes_max if that is more"),
-        help: "What may wait for one connection before the slow-consumer policy applies",
-    },
-    Key {
-        section: "limits",
-        name: "egress_total_bytes_max",
-        flag: "egress-total-bytes-max",
-        value_name: "BYTES",
-        unit: "bytes",
-        form: Form::Integer(4 * KIB..=1024 * 1024 * MIB, |s, v| {
-            s.limits.egress_total_bytes_max = Some(v as usize);
-        }),
-        default: Default::Text("536870912, or 2 x shards x egress_bytes_max if that is more"),
-        help: "What may wait for all connections together",
-    },
-    Key {
-        section: "limits",
-        name: "subscriptions_max",
-        flag: "subscriptions-max",
-        value_name: "N",
-        unit: "",
-        form: Form::Integer(1..=1 << 20, |s, v| s.limits.subscriptions_max = Some(v as usize)),
-        default: Default::Number(SUBSCRIPTIONS_MAX as u64),
-        help: "Topics that one connection may subscribe to",
-    },
-    Key {
-        section: "limits",
-        name: "recv_buffers",
-        flag: "recv-buffers",
-        value_name: "N",
-        unit: "",
-        form: Form::PowerOfTwo(8..=RECV_BUFFERS_MAX as u64, |s, v| {
-            s.limits.recv_buffers = Some(v as u16);
-        }),
-        default: Default::Number(RECV_BUFFERS as u64),
-        help: "Receive buffers of a shard, shared by its connections",
-    },
-    Key {
-        section: "limits",
-        name: "recv_buffer_bytes",
-        flag: "recv-buffer-bytes",
-        value_name: "BYTES",
-        unit: "bytes",
-        form: Form::Integer(256..=MIB, |s, v| s.limits.recv_buffer_bytes = Some(v as u32)),
-        default: Default::Number(RECV_BUFFER_BYTES as u64),
-        help: "Size of one receive buffer",
-    },
-    Key {
-        section: "heartbeat",
-        name: "interval_ms",
-        flag: "heartbeat-interval-ms",
-        value_name: "MS",
-        unit: "ms",
-        form: Form::Integer(4 * TICK_MS..=DAY_MS, |s, v| s.heartbeat.interval_ms = Some(v)),
-        default: Default::Number(25_000),
-        help: "Silence of a client after which it is sent a ping",
-    },
-    Key {
-        section: "heartbeat",
-        name: "timeout_ms",
-        flag: "heartbeat-timeout-ms",
-        value_name: "MS",
-        unit: "ms",
-        form: Form::Integer(4 * TICK_MS..=DAY_MS, |s, v| s.heartbeat.timeout_ms = Some(v)),
-        default: Default::Number(10_000),
-        help: "How long a client may take to answer the ping; then it is closed with 4002",
-    },
-    Key {
-        section: "timeouts",
-        name: "handshake_ms",
-        flag: "handshake-timeout-ms",
-        value_name: "MS",
-        unit: "ms",
-        form: Form::Integer(TICK_MS..=DAY_MS, |s, v| s.timeouts.handshake_ms = Some(v)),
-        default: Default::Number(10_000),
-        help: "How long the opening handshake may take",
-    },
-    Key {
-        section: "timeouts",
-        name: "close_ms",
-        flag: "close-timeout-ms",
-        value_name: "MS",
-        unit: "ms",
-        form: Form::Integer(TICK_MS..=DAY_MS, |s, v| s.timeouts.close_ms = Some(v)),
-        default: Default::Number(5_000),
-        help: "How long the closing handshake may take, and last words to go out",
-    },
-    Key {
-        section: "slow_consumer",
-        name: "default",
-        flag: "slow-consumer",
-        value_name: "POLICY",
-        unit: "",
-        form: Form::Policy(|s, v| s.slow_consumer.default = Some(v)),
-        default: Default::Text("close"),
-        help: "What becomes of a subscriber that reads too slowly: close, drop_oldest or conflate",
-    },
-    Key {
-        section: "namespaces",
-        name: "slow_consumer",
-        flag: "namespace",
-        value_name: "NAME=POLICY",
-        unit: "",
-        form: Form::NamespacePolicies(|s, name, v| {
-            s.namespaces.insert(name, v);
-        }),
-        default: Default::Text("as slow_consumer.default"),
-        help: "The same for the topics of one namespace",
-    },
-];
-
-/// Half of what the tables hold: SO_REUSEPORT spreads connections unevenly.
-const CONNECTIONS_MAX: u64 = (SHARDS_MAX as u64) * (SLOTS_PER_SHARD_MAX as u64 / 2);
 
 impl Key {
     /// Its name in messages and documentation.
@@ -270,6 +86,8 @@ impl Key {
             | Form::Addresses(_)
             | Form::AdminAddress(_)
             | Form::LogFilter(_)
+            | Form::Switch(_)
+            | Form::Mode(_)
             | Form::Policy(_) => format!("{}.{}", self.section, self.name),
         }
     }
@@ -284,9 +102,10 @@ impl Key {
         matches!(self.form, Form::Addresses(_) | Form::NamespacePolicies(_))
     }
 
-    /// Whether it takes a number.
-    pub fn is_number(&self) -> bool {
-        matches!(self.form, Form::Integer(..) | Form::PowerOfTwo(..))
+    /// What of it differs between two configurations: its path, what was, what is.
+    pub fn difference(&self, before: &Effective, after: &Effective) -> Option<[String; 3]> {
+        let (was, is) = ((self.shown)(before), (self.shown)(after));
+        (was != is).then(|| [self.path(), was, is])
     }
 
     /// What it takes, for people.
@@ -310,6 +129,8 @@ impl Key {
             Form::LogFilter(_) => "off, error, warn, info, debug or trace, or a list of \
                                    target=level with commas between them"
                 .to_owned(),
+            Form::Switch(_) => "true or false".to_owned(),
+            Form::Mode(_) => "octal digits of permissions, such as 0660".to_owned(),
             Form::Policy(_) => "close, drop_oldest or conflate".to_owned(),
             Form::NamespacePolicies(_) => {
                 "NAME=POLICY, where NAME has no colon and POLICY is close, drop_oldest or conflate"

@@ -7,10 +7,13 @@ use clap::{Parser, Subcommand};
 
 pub mod bench;
 mod bench_plan;
+mod catalog;
 pub mod client;
+pub mod config;
 #[cfg(test)]
 mod document;
 pub mod echo;
+pub mod effective;
 pub mod engine_args;
 mod file;
 mod interrupt;
@@ -59,6 +62,8 @@ pub enum Command {
     Publish(publish::PublishArgs),
     /// Print what is published to topics, one line of JSON for each message
     Subscribe(subscribe::SubscribeArgs),
+    /// Check, show or add up a configuration
+    Config(config::ConfigArgs),
     /// Load a server, check every message, and report
     Bench(bench::BenchArgs),
 }
@@ -122,6 +127,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Echo(args) => echo::run(&args),
         Command::Publish(args) => publish::run(&args, &mut input, &mut output),
         Command::Subscribe(args) => subscribe::run(&args, &mut output, &mut notes),
+        Command::Config(args) => config::run(&args, &mut output),
         Command::Bench(args) => bench::run(&args, &mut output, &mut notes),
     }
 }

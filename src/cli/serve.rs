@@ -5,7 +5,6 @@ use std::hash::{BuildHasher, RandomState};
 use super::CliError;
 use super::engine_args::EngineArgs;
 use super::launch::launch;
-use super::settings::Settings;
 use crate::server::Config;
 use crate::session::{JsonHandler, SessionConfig};
 
@@ -22,10 +21,9 @@ pub struct ServeArgs {
 
 /// Runs it until it is told to end.
 pub fn run(args: &ServeArgs) -> Result<(), CliError> {
-    let settings = Settings::load(&args.engine, std::env::vars_os())?;
     // Tells the sessions of this start from those of others; the seed is the system's.
     let instance = RandomState::new().hash_one(std::process::id());
-    launch(&settings, Config::default(), move |config, _shard| {
+    launch(&args.engine, Config::default(), move |config, _shard| {
         let session = SessionConfig { path: PATH, heartbeat_ms: config.heartbeat_interval_ms };
         JsonHandler::new(session, instance)
     })

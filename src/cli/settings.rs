@@ -57,6 +57,12 @@ pub struct ServerSettings {
     pub max_connections: Option<u32>,
     /// A level, or `target=level,...`.
     pub log: Option<String>,
+    /// Connections that may wait to be accepted, by listener.
+    pub backlog: Option<u32>,
+    /// Permissions of Unix sockets for clients.
+    pub unix_mode: Option<u32>,
+    /// Whether to start although the memory plan does not fit.
+    pub allow_overcommit: Option<bool>,
     /// Time for connections to close at the end.
     pub drain_timeout_ms: Option<u64>,
 }
@@ -66,10 +72,18 @@ pub struct ServerSettings {
 pub struct LimitsSettings {
     /// Octets of a client's message.
     pub message_bytes_max: Option<usize>,
+    /// Frames of one.
+    pub fragments_max: Option<u32>,
+    /// Octets of a request head.
+    pub head_bytes_max: Option<usize>,
     /// Octets that may wait for a connection.
     pub egress_bytes_max: Option<usize>,
     /// Octets that may wait for all.
     pub egress_total_bytes_max: Option<usize>,
+    /// Octets of all unfinished messages.
+    pub ingress_total_bytes_max: Option<usize>,
+    /// Topics of the server.
+    pub topics_max: Option<usize>,
     /// Topics of a connection.
     pub subscriptions_max: Option<usize>,
     /// Receive buffers of a shard.
@@ -206,6 +220,9 @@ impl ServerSettings {
             shards: self.shards.or(weaker.shards),
             max_connections: self.max_connections.or(weaker.max_connections),
             log: self.log.or(weaker.log),
+            backlog: self.backlog.or(weaker.backlog),
+            unix_mode: self.unix_mode.or(weaker.unix_mode),
+            allow_overcommit: self.allow_overcommit.or(weaker.allow_overcommit),
             drain_timeout_ms: self.drain_timeout_ms.or(weaker.drain_timeout_ms),
         }
     }
@@ -215,8 +232,14 @@ impl LimitsSettings {
     fn or(self, weaker: Self) -> Self {
         LimitsSettings {
             message_bytes_max: self.message_bytes_max.or(weaker.message_bytes_max),
+            fragments_max: self.fragments_max.or(weaker.fragments_max),
+            head_bytes_max: self.head_bytes_max.or(weaker.head_bytes_max),
             egress_bytes_max: self.egress_bytes_max.or(weaker.egress_bytes_max),
             egress_total_bytes_max: self.egress_total_bytes_max.or(weaker.egress_total_bytes_max),
+            ingress_total_bytes_max: self
+                .ingress_total_bytes_max
+                .or(weaker.ingress_total_bytes_max),
+            topics_max: self.topics_max.or(weaker.topics_max),
             subscriptions_max: self.subscriptions_max.or(weaker.subscriptions_max),
             recv_buffers: self.recv_buffers.or(weaker.recv_buffers),
             recv_buffer_bytes: self.recv_buffer_bytes.or(weaker.recv_buffer_bytes),

@@ -122,6 +122,12 @@ fn store_one(settings: &mut Settings, key: &Key, value: &str) -> Option<()> {
         Form::LogFilter(set) => {
             set(settings, Some(value).filter(|value| is_log_filter(value))?.to_owned());
         }
+        Form::Switch(set) => set(settings, value.parse().ok()?),
+        Form::Mode(set) => {
+            let digits = Some(value).filter(|value| value.bytes().all(|b| b.is_ascii_digit()))?;
+            let mode = u32::from_str_radix(digits, 8).ok()?;
+            set(settings, Some(mode).filter(|mode| *mode <= 0o777)?);
+        }
         Form::Policy(set) => set(settings, value.parse().ok()?),
         Form::Addresses(_) | Form::NamespacePolicies(_) => unreachable!("these are lists"),
     }

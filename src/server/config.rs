@@ -104,6 +104,12 @@ pub enum ConfigError {
     /// Nothing to listen on.
     #[error("there is no address to listen on; give one, such as --listen 127.0.0.1:9001")]
     NoListener,
+    /// Two listeners on one address.
+    #[error("{addr} is given twice; give each of server.listen and server.admin its own address")]
+    SameAddress {
+        /// Which.
+        addr: String,
+    },
     /// A number is outside its bounds.
     #[error("{key} is {value}, but it may be {least} to {most}{unit}")]
     OutOfBounds {
@@ -142,22 +148,37 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The keys that it speaks of, by their paths in the file.
+    pub fn keys(&self) -> Vec<String> {
+        let text = match self {
+            ConfigError::NoListener => "server.listen",
+            ConfigError::SameAddress { .. } => "server.admin server.listen",
+            ConfigError::OutOfBounds { key, .. } | ConfigError::NotAPowerOfTwo { key, .. } => key,
+            ConfigError::TooSmallFor { key, because, .. } => &format!("{key} {because}"),
+        };
+        let is_path = |word: &&str| word.contains('.');
+        text.split_whitespace().filter(is_path).map(str::to_owned).collect()
+    }
+}
+
 impl Config {
     /// Checks all bounds and relations.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.listen.is_empty() {
             return Err(ConfigError::NoListener);
         }
+        self.check_addresses()?;
         self.check_bounds()?;
         if !self.recv_buffers.is_power_of_two() {
             let value = u64::from(self.recv_buffers);
             let next = value.next_power_of_two();
-            return Err(ConfigError::NotAPowerOfTwo { key: "recv_buffers", value, next });
+            return Err(ConfigError::NotAPowerOfTwo { key: "limits.recv_buffers", value, next });
         }
         let pool = u64::from(self.recv_buffers) * u64::from(self.recv_buffer_bytes);
         if pool > limits::RECV_POOL_BYTES_MAX {
             return Err(ConfigError::OutOfBounds {
-                key: "recv_buffers x recv_buffer_bytes",
+                key: "limits.recv_buffers x limits.recv_buffer_bytes",
                 value: pool,
                 least: 1,
                 most: limits::RECV_POOL_BYTES_MAX,
@@ -166,24 +187,41 @@ impl Config {
         }
         let beside = limits::EGRESS_CONTROL_RESERVE_BYTES + limits::ENVELOPE_BYTES_MAX;
         at_least(
-            "egress_bytes_max",
+            "limits.egress_bytes_max",
             self.egress_bytes_max,
             self.message_bytes_max + beside,
-            || format!("a message of message_bytes_max = {}", self.message_bytes_max),
+            || format!("a message of limits.message_bytes_max = {}", self.message_bytes_max),
         )?;
         let shards = usize::from(self.shards);
         at_least(
-            "egress_total_bytes_max",
+            "limits.egress_total_bytes_max",
             self.egress_total_bytes_max,
             self.egress_bytes_max * shards,
-            || format!("one connection of egress_bytes_max on each of {shards} shards"),
+            || format!("one connection of limits.egress_bytes_max on each of {shards} shards"),
         )?;
         at_least(
-            "ingress_total_bytes_max",
+            "limits.ingress_total_bytes_max",
             self.ingress_total_bytes_max,
             self.message_bytes_max * shards,
-            || format!("one message of message_bytes_max on each of {shards} shards"),
+            || format!("one message of limits.message_bytes_max on each of {shards} shards"),
         )
+    }
+
+    /// Port 0 is another one each time.
+    fn check_addresses(&self) -> Result<(), ConfigError> {
+        let clients = self.listen.iter().map(|addr| match addr {
+            ListenAddr::Tcp(addr) => AdminAddr::Tcp(*addr),
+            ListenAddr::Unix(path) => AdminAddr::Unix(path.clone()),
+        });
+        let mut seen = Vec::new();
+        for addr in clients.chain(self.admin.clone()) {
+            let is_chosen_later = matches!(&addr, AdminAddr::Tcp(addr) if addr.port() == 0);
+            if !is_chosen_later && seen.contains(&addr) {
+                return Err(ConfigError::SameAddress { addr: addr.to_string() });
+            }
+            seen.push(addr);
+        }
+        Ok(())
     }
 
     fn check_bounds(&self) -> Result<(), ConfigError> {
@@ -195,20 +233,27 @@ impl Config {
         let count = "";
         let bytes = " bytes";
         let ms = " ms";
-        let rows: [(&'static str, u64, u64, u64, &'static str); 14] = [
-            ("shards", self.shards.into(), 1, u64::from(SHARDS_MAX), count),
-            ("max_connections", self.connections_max.into(), 1, connections_most, count),
-            ("message_bytes_max", self.message_bytes_max as u64, 125, 1024 * MIB, bytes),
-            ("fragments_max", self.fragments_max.into(), 1, 1 << 24, count),
-            ("head_bytes_max", self.head_bytes_max as u64, KIB, MIB, bytes),
-            ("egress_bytes_max", self.egress_bytes_max as u64, 4 * KIB, 4096 * MIB, bytes),
-            ("subscriptions_max", self.subscriptions_max as u64, 1, 1 << 20, count),
-            ("topics_max", self.topics_max as u64, 1, 1 << 24, count),
-            ("recv_buffers", self.recv_buffers.into(), 8, limits::RECV_BUFFERS_MAX.into(), count),
-            ("recv_buffer_bytes", self.recv_buffer_bytes.into(), 256, MIB, bytes),
+        let rows: [(&'static str, u64, u64, u64, &'static str); 15] = [
+            ("server.shards", self.shards.into(), 1, u64::from(SHARDS_MAX), count),
+            ("server.max_connections", self.connections_max.into(), 1, connections_most, count),
+            ("limits.message_bytes_max", self.message_bytes_max as u64, 125, 1024 * MIB, bytes),
+            ("limits.fragments_max", self.fragments_max.into(), 1, 1 << 24, count),
+            ("limits.head_bytes_max", self.head_bytes_max as u64, KIB, MIB, bytes),
+            ("limits.egress_bytes_max", self.egress_bytes_max as u64, 4 * KIB, 4096 * MIB, bytes),
+            ("limits.subscriptions_max", self.subscriptions_max as u64, 1, 1 << 20, count),
+            ("limits.topics_max", self.topics_max as u64, 1, 1 << 24, count),
+            (
+                "limits.recv_buffers",
+                self.recv_buffers.into(),
+                8,
+                limits::RECV_BUFFERS_MAX.into(),
+                count,
+            ),
+            ("limits.recv_buffer_bytes", self.recv_buffer_bytes.into(), 256, MIB, bytes),
             ("heartbeat.interval_ms", self.heartbeat_interval_ms, 4 * tick_ms, day_ms, ms),
             ("heartbeat.timeout_ms", self.heartbeat_timeout_ms, 4 * tick_ms, day_ms, ms),
             ("timeouts.handshake_ms", self.handshake_timeout_ms, tick_ms, day_ms, ms),
+            ("server.backlog", self.backlog.into(), 1, 65_535, count),
             ("timeouts.close_ms", self.close_timeout_ms, tick_ms, day_ms, ms),
         ];
         for (key, value, least, most, unit) in rows {
@@ -248,7 +293,8 @@ mod tests {
         let error = error_of(|c| (c.recv_buffers, c.recv_buffer_bytes) = (32_768, 1 << 20));
         assert_eq!(
             error,
-            "recv_buffers x recv_buffer_bytes is 34359738368, but it may be 1 to 1073741824 bytes"
+            "limits.recv_buffers x limits.recv_buffer_bytes is 34359738368, \
+             but it may be 1 to 1073741824 bytes"
         );
     }
 
@@ -260,27 +306,32 @@ mod tests {
     #[test]
     fn each_error_says_what_to_change() {
         assert_eq!(
+            error_of(|c| c.admin = Some(AdminAddr::Tcp(([127, 0, 0, 1], CLIENT_PORT).into()))),
+            "127.0.0.1:9001 is given twice; give each of server.listen and server.admin its own \
+             address"
+        );
+        assert_eq!(
             error_of(|c| c.listen.clear()),
             "there is no address to listen on; give one, such as --listen 127.0.0.1:9001"
         );
-        assert_eq!(error_of(|c| c.shards = 0), "shards is 0, but it may be 1 to 1023");
+        assert_eq!(error_of(|c| c.shards = 0), "server.shards is 0, but it may be 1 to 1023");
         assert_eq!(
             error_of(|c| c.handshake_timeout_ms = 1),
             "timeouts.handshake_ms is 1, but it may be 64 to 86400000 ms"
         );
         assert_eq!(
             error_of(|c| c.recv_buffers = 100),
-            "recv_buffers is 100, but it has to be a power of two; 128 is the next"
+            "limits.recv_buffers is 100, but it has to be a power of two; 128 is the next"
         );
         assert_eq!(
             error_of(|c| c.message_bytes_max = 1 << 20),
-            "egress_bytes_max is 1048576, too small for a message of message_bytes_max = 1048576; \
-             set it to 1053696 or more"
+            "limits.egress_bytes_max is 1048576, too small for a message of \
+             limits.message_bytes_max = 1048576; set it to 1053696 or more"
         );
         assert_eq!(
             error_of(|c| c.egress_total_bytes_max = 1 << 20),
-            "egress_total_bytes_max is 1048576, too small for one connection of egress_bytes_max \
-             on each of 2 shards; set it to 2097152 or more"
+            "limits.egress_total_bytes_max is 1048576, too small for one connection of \
+             limits.egress_bytes_max on each of 2 shards; set it to 2097152 or more"
         );
     }
 }

@@ -4,6 +4,7 @@
 mod boot;
 mod builder;
 pub mod config;
+pub mod host;
 pub mod plan;
 mod shell;
 

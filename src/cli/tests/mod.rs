@@ -2,5 +2,6 @@
 
 mod client;
 mod fake;
+mod golden;
 mod settings;
 mod tools;

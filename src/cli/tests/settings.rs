@@ -31,15 +31,18 @@ fn sample(key: &Key) -> (String, String) {
         (Form::Integer(bounds, _), _) => bounds.end().to_string(),
         (Form::PowerOfTwo(bounds, _), _) => bounds.end().to_string(),
         (Form::Policy(_), _) => "conflate".to_owned(),
+        (Form::Switch(_), _) => "true".to_owned(),
         (Form::NamespacePolicies(_), _) => "NAME=conflate".to_owned(),
         (_, Preset::Text(text)) => (*text).to_owned(),
         (_, Preset::Number(number)) => number.to_string(),
     };
     let toml = match &key.form {
-        Form::Integer(..) | Form::PowerOfTwo(..) => text.clone(),
+        Form::Integer(..) | Form::PowerOfTwo(..) | Form::Switch(_) => text.clone(),
         Form::Addresses(_) => format!("[{text:?}]"),
         Form::NamespacePolicies(_) => "\"conflate\"".to_owned(),
-        Form::AdminAddress(_) | Form::LogFilter(_) | Form::Policy(_) => format!("{text:?}"),
+        Form::AdminAddress(_) | Form::LogFilter(_) | Form::Mode(_) | Form::Policy(_) => {
+            format!("{text:?}")
+        }
     };
     (text, toml)
 }
@@ -50,7 +53,7 @@ fn every_key_is_set_alike_by_flag_environment_and_file_and_survives_the_merge() 
         let (text, toml) = sample(key);
         let path = key.path();
         let (table, name) = path.rsplit_once('.').unwrap();
-        let flag = from_flags(&[&format!("--{}", key.flag), &text]).unwrap();
+        let flag = from_flags(&[&format!("--{}={text}", key.flag)]).unwrap();
         let environment = from_env(&[(&key.variable(), &text)]).unwrap();
         let file = from_file(&format!("[{table}]\n{name} = {toml}\n")).unwrap();
         assert_ne!(Settings { origins: Default::default(), ..flag.clone() }, Settings::default());
