@@ -83,8 +83,9 @@ impl Topic {
             self.outbox.begin_turn();
             assert!(self.registry.admit(topic).1.is_empty());
             self.registry.begin(topic);
+            let stay = self.registry.stay(topic);
             let (batch, members) = self.registry.batch(topic);
-            let id = self.outbox.stage(topic, SlowConsumer::Close, batch);
+            let id = self.outbox.stage(stay, SlowConsumer::Close, batch);
             for slot in members {
                 let delivered = self.outbox.deliver(&mut self.links[*slot as usize], id);
                 assert_eq!(delivered, Delivered::Staged, "nobody is slow");

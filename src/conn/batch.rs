@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::egress::Tag;
-use crate::pubsub::envelope::LocalTopic;
+use crate::pubsub::envelope::TopicStay;
 use crate::pubsub::policy::SlowConsumer;
 use crate::pubsub::press::keep;
 use crate::ring::{Piece, SegmentId};
@@ -15,7 +15,7 @@ use crate::ring::{Piece, SegmentId};
 pub struct BatchId(pub(super) u32);
 
 pub(super) struct Batch {
-    pub(super) topic: LocalTopic,
+    pub(super) topic: TopicStay,
     pub(super) policy: SlowConsumer,
     pub(super) frames: Range<usize>,
     /// All frames in one piece; `None` when the arena had no room for them. Then each frame is a

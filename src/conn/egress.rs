@@ -20,7 +20,7 @@ use crate::limits::{
     EGRESS_CONTROL_RESERVE_BYTES, EGRESS_FRAME_OVERHEAD_BYTES, QUEUED_SEND_BYTES_MAX,
     QUEUED_SEND_FRAMES_MAX,
 };
-use crate::pubsub::envelope::LocalTopic;
+use crate::pubsub::envelope::TopicStay;
 use crate::pubsub::policy::SlowConsumer;
 
 /// What a waiting frame is.
@@ -33,7 +33,7 @@ pub enum Tag {
     /// A close frame or a ping.
     Control,
     /// A message of a topic, with the policy of its namespace.
-    Message { topic: LocalTopic, policy: SlowConsumer },
+    Message { topic: TopicStay, policy: SlowConsumer },
 }
 
 #[derive(Debug)]
@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn message(topic: u32, policy: SlowConsumer) -> Tag {
-        Tag::Message { topic: LocalTopic(topic), policy }
+        Tag::Message { topic: TopicStay(topic), policy }
     }
 
     fn names(egress: &Egress) -> Vec<u8> {

@@ -19,7 +19,7 @@ use crate::base::ConnKey;
 use crate::limits::{
     ARENA_FRAME_BYTES_MAX, EGRESS_CONTROL_RESERVE_BYTES, EGRESS_FRAME_OVERHEAD_BYTES,
 };
-use crate::pubsub::envelope::LocalTopic;
+use crate::pubsub::envelope::TopicStay;
 use crate::pubsub::policy::SlowConsumer;
 use crate::ring::{FileSlot, Op, OpQueue, Piece, SegmentId, Staging};
 use crate::ws::header::{HEADER_BYTES_MAX, encode_header};
@@ -164,7 +164,7 @@ impl Outbox {
     }
 
     /// Stages a topic's messages once, for any number of [`Self::deliver`].
-    pub fn stage(&mut self, topic: LocalTopic, policy: SlowConsumer, frames: &[Bytes]) -> BatchId {
+    pub fn stage(&mut self, topic: TopicStay, policy: SlowConsumer, frames: &[Bytes]) -> BatchId {
         let start = self.frames.len();
         self.frames.extend(frames.iter().map(Frame::new));
         let octets: usize = frames.iter().map(Bytes::len).sum();

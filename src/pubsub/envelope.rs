@@ -14,6 +14,11 @@ use crate::limits::PRESS_CUT_BYTES_MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LocalTopic(pub u32);
 
+/// One stay of a topic in such a registry: the index is used again when it has gone, this number
+/// is not (before 2^32 topics have come and gone).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TopicStay(pub u32);
+
 /// Index of a topic in its home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HomeTopic(pub u32);

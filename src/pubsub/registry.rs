@@ -21,7 +21,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use super::NameIndex;
-use super::envelope::{Epoch, HomeTopic, LocalTopic, Position, Refusal, Token};
+use super::envelope::{Epoch, HomeTopic, LocalTopic, Position, Refusal, Token, TopicStay};
 use super::memberships::{JOINING, Memberships};
 use super::policy::SlowConsumer;
 use super::press::keep;
@@ -33,6 +33,7 @@ pub const TOMBSTONE: u32 = u32::MAX;
 
 struct Topic {
     name: Box<str>,
+    stay: TopicStay,
     policy: SlowConsumer,
     state: State,
     members: Vec<u32>,
@@ -96,6 +97,8 @@ pub struct Registry {
     staged_bytes: usize,
     leaving: Vec<u32>,
     topics_max: usize,
+    /// Topics that have come so far.
+    stays: u32,
     memberships: Memberships,
 }
 
@@ -109,6 +112,7 @@ impl Registry {
             staged_bytes: 0,
             leaving: Vec::new(),
             topics_max,
+            stays: 0,
             memberships: Memberships::new(slots),
         }
     }
@@ -152,6 +156,12 @@ impl Registry {
     /// The topic's name.
     pub fn name(&self, topic: LocalTopic) -> &str {
         &self.topics[topic.0 as usize].name
+    }
+
+    /// Which stay of the topic it is: what waits for slow connections is known by it, and may wait
+    /// longer than the topic stays.
+    pub fn stay(&self, topic: LocalTopic) -> TopicStay {
+        self.topics[topic.0 as usize].stay
     }
 
     /// What becomes of its slow subscribers.
@@ -390,8 +400,10 @@ impl Registry {
     }
 
     fn insert(&mut self, name: &str, policy: SlowConsumer) -> u32 {
+        self.stays = self.stays.wrapping_add(1);
         let topic = Topic {
             name: name.into(),
+            stay: TopicStay(self.stays),
             policy,
             state: State::Registering,
             members: Vec::new(),

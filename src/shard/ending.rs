@@ -24,7 +24,10 @@ impl<H: Handler> Shard<H> {
             Phase::Open => {}
         }
         self.leave_open(key, reason);
-        self.say_close(key, reason, text);
+        if !self.say_close(key, reason, text) {
+            // Who is not told won't answer: the end of our stream, behind what waits, tells it.
+            return self.end(key, Trigger::StreamLost, true);
+        }
         let next = self.move_on(key, Trigger::CloseRequested);
         assert_eq!(next, Some(Phase::Closing));
         if let Some(conn) = self.table.get_mut(key)
@@ -38,6 +41,20 @@ impl<H: Handler> Shard<H> {
             conn.link.io.pause = Default::default();
         }
         self.steer_recv(key);
+    }
+
+    /// What a short send has left over was more than may wait, and is lost.
+    pub(super) fn give_up_on_slow(&mut self, key: ConnKey) {
+        match self.phase_of(key) {
+            // Our close frame was the last of it: the end of our stream has to do.
+            Some(Phase::Closing) => {
+                self.core.counters.inc(Metric::LastWordsLost);
+                self.end(key, Trigger::StreamLost, true);
+            }
+            Some(Phase::Upgrading | Phase::Open | Phase::Ended) | None => {
+                self.close(key, CloseReason::SlowConsumer, CloseReason::SlowConsumer.text());
+            }
+        }
     }
 
     /// The peer has closed: answers in kind, unless we closed first (RFC 6455, section 5.5.1).
@@ -220,9 +237,9 @@ impl<H: Handler> Shard<H> {
         self.sessions[key.slot.index()] = None;
     }
 
-    /// Our close frame. What can't be queued any more is not worth a wait: the end comes anyway.
-    fn say_close(&mut self, key: ConnKey, reason: CloseReason, text: &str) {
-        let Some(conn) = self.table.get_mut(key) else { return };
+    /// Our close frame. False when it can't be queued any more: the end has to do without.
+    fn say_close(&mut self, key: ConnKey, reason: CloseReason, text: &str) -> bool {
+        let Some(conn) = self.table.get_mut(key) else { return false };
         let mut payload = [0; CONTROL_BYTES_MAX];
         let len = match reason {
             CloseReason::Peer(None) => 0,
@@ -239,6 +256,7 @@ impl<H: Handler> Shard<H> {
         if sent.is_err() {
             self.core.counters.inc(Metric::LastWordsLost);
         }
+        sent.is_ok()
     }
 
     fn set_close_deadline(&mut self, key: ConnKey) {

@@ -35,7 +35,7 @@ impl<H: Handler> Shard<H> {
     /// Hands the batch of a topic to its next subscribers; gives what that is charged.
     fn walk(&mut self, topic: LocalTopic, budget: usize) -> usize {
         let core = &mut self.core;
-        let policy = core.registry.policy(topic);
+        let (stay, policy) = (core.registry.stay(topic), core.registry.policy(topic));
         let (batch, ahead) = core.registry.batch(topic);
         if batch.is_empty() {
             core.registry.finish(topic);
@@ -47,7 +47,7 @@ impl<H: Handler> Shard<H> {
         let mut dropped = Queued::default();
         let octets: u64 = batch.iter().map(|frame| frame.len() as u64).sum();
         if places > 0 {
-            let id = core.outbox.stage(topic, policy, batch);
+            let id = core.outbox.stage(stay, policy, batch);
             let mut reached = 0;
             for slot in ahead[..places].iter().filter(|slot| **slot != TOMBSTONE) {
                 let link = &mut self.table.at_mut(crate::base::Slot(*slot)).link;

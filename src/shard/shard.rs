@@ -14,7 +14,7 @@ use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
 use crate::base::{ConnKey, Now, ShardId, Slot, Tick};
 use crate::conn::io_state::RecvOrder;
-use crate::conn::{CloseReason, Deadline, Outbox, Pause, Recv, Table};
+use crate::conn::{Deadline, Outbox, Pause, Recv, Table};
 use crate::handler::Handler;
 use crate::limits::{ACCEPT_RETRY_MS, STALL_RETRY_MS};
 use crate::limits::{HOUSEKEEPING_MS, REFUSAL_SLOTS, TOPIC_EXPIRY_BUDGET, TOPIC_IDLE_MS_MAX};
@@ -378,7 +378,7 @@ impl<H: Handler> Shard<H> {
             self.advance_teardown(key);
         }
         for key in std::mem::take(&mut self.core.too_slow) {
-            self.close(key, CloseReason::SlowConsumer, CloseReason::SlowConsumer.text());
+            self.give_up_on_slow(key);
         }
         for key in std::mem::take(&mut self.core.congested) {
             self.relieve(key);

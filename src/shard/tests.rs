@@ -3,11 +3,13 @@
 use crate::conn::CloseReason;
 use crate::handler::{Ctx, Handler, Message};
 use crate::metrics::Metric;
+use crate::pubsub::policy::SlowConsumer;
+use crate::sim::socket::StreamEnd;
 use crate::sim::world::{World, head, small_config};
 use crate::ws::close::CloseCode;
 
 /// Gives back what it gets, publishes `p...` to a topic that `s` subscribes to, `P...` to one that
-/// `S` subscribes to, and closes on `x`.
+/// `S` subscribes to, leaves the first on `u`, and closes on `x`.
 #[derive(Default)]
 struct Plain {
     closed: Vec<CloseReason>,
@@ -20,6 +22,7 @@ impl Handler for Plain {
         match message.payload {
             b"s" => ctx.subscribe("t", b"").expect("room"),
             b"S" => ctx.subscribe("u", b"").expect("room"),
+            b"u" => assert!(ctx.unsubscribe("t"), "it subscribes to it"),
             b"x" => ctx.close(CloseCode(4000), "asked"),
             payload @ [b'p', ..] => {
                 let _ = ctx.publish("t", "", payload, message.kind, b"");
@@ -228,6 +231,80 @@ fn who_is_one_too_many_is_told_so_and_who_says_nothing_is_dropped() {
     assert_eq!(world.count(Metric::RefusedTimeout), 1);
     assert!(!world.client(first).is_closed);
     world.connect(0, "/");
+}
+
+/// Its queue is full, and so is the shard's memory for queues: not even a close frame fits.
+#[test]
+fn who_can_not_be_told_why_is_told_the_end_as_soon_as_it_reads() {
+    let mut config = small_config();
+    config.egress.total_bytes_max = config.egress.bytes_max;
+    let mut world = World::new(1, 64, config, |_| Plain::default());
+    let (dead, slow) = (world.connect(0, "/"), world.connect(0, "/"));
+    world.client(dead).room = 0;
+    world.client(dead).input_step = usize::MAX;
+    for _ in 0..2 {
+        world.write_text(dead, &"e".repeat(7000));
+    }
+    world.client(dead).write_close(1000);
+    world.run();
+    // A frame that is partly out may go over the limit.
+    world.client(slow).room = 10;
+    world.send_text(slow, &"e".repeat(3000));
+    world.send_text(slow, "x");
+    assert_eq!(world.count(Metric::LastWordsLost), 1);
+    world.client(slow).room = usize::MAX;
+    world.run();
+    let frames = world.client(slow).take_frames();
+    assert_eq!(frames.iter().map(|frame| frame.payload.len()).collect::<Vec<_>>(), [3000]);
+    assert_eq!(world.client(slow).stream_end(), Some(StreamEnd::Finished));
+    world.client(slow).end();
+    world.run();
+    assert!(world.client(slow).is_closed);
+}
+
+/// What a short send leaves over costs more in the queue than it did before, and the close frame
+/// is the end of it.
+#[test]
+fn whose_close_frame_was_lost_with_what_did_not_fit_is_told_the_end() {
+    let mut config = small_config();
+    config.arena_bytes = 64;
+    let mut world = World::new(1, 64, config, |_| Plain::default());
+    let client = world.connect(0, "/");
+    world.client(client).room = 50;
+    world.client(client).input_step = usize::MAX;
+    for _ in 0..70 {
+        world.write_text(client, &"e".repeat(100));
+    }
+    world.send_text(client, "x");
+    assert_eq!(world.count(Metric::LastWordsLost), 1);
+    world.client(client).room = usize::MAX;
+    world.run();
+    let frames = world.client(client).take_frames();
+    assert!(!frames.is_empty() && frames.iter().all(|frame| frame.payload.len() == 100));
+    assert_eq!(world.client(client).stream_end(), Some(StreamEnd::Finished));
+    world.client(client).end();
+    world.run();
+    assert!(world.client(client).is_closed);
+}
+
+/// The place of a topic that has gone is taken by the next one, while its messages still wait.
+#[test]
+fn a_message_that_waits_is_not_taken_for_one_of_the_topic_that_came_after_its_own() {
+    let mut config = small_config();
+    config.policies.default = SlowConsumer::Conflate;
+    let mut world = World::new(1, 64, config, |_| Plain::default());
+    let (subscriber, publisher) = (world.connect(0, "/"), world.connect(0, "/"));
+    world.client(subscriber).room = 1;
+    world.send_text(subscriber, "echo");
+    world.send_text(subscriber, "s");
+    world.send_text(publisher, "p of t");
+    world.send_text(subscriber, "u");
+    world.send_text(subscriber, "S");
+    world.send_text(publisher, "P of u");
+    world.send_text(publisher, "P of u again");
+    world.client(subscriber).room = usize::MAX;
+    world.run();
+    assert_eq!(world.texts(subscriber), ["echo", "p of t", "P of u again"]);
 }
 
 #[test]
