@@ -13,7 +13,7 @@ use crate::ring::ListenerId;
 /// Octets that a client may have to write before it says nothing more.
 const UNWRITTEN_BYTES_MAX: usize = 32 * 1024;
 /// Requests of a flood, at most.
-const FLOOD_MAX: u64 = 60;
+const FLOOD_MAX: u64 = 100;
 /// Time that passes in a short while, and in a long one.
 const ADVANCE_MS_MAX: u64 = 300;
 const LONG_ADVANCE_MS_MAX: u64 = 12_000;
@@ -37,7 +37,11 @@ impl<H: Handler> Sim<H> {
             Action::Connect => self.connect(),
             Action::Ask(asking) => self.with_speaker(|sim, client| sim.ask(client, asking)),
             Action::Flood => self.with_speaker(|sim, client| {
-                let asking = if sim.prng.below(3) == 0 { Asking::Ping } else { Asking::Publish };
+                let asking = match sim.prng.below(8) {
+                    0 => Asking::Nonsense,
+                    1 | 2 => Asking::Ping,
+                    _ => Asking::Publish,
+                };
                 (0..sim.prng.below(FLOOD_MAX)).for_each(|_| sim.ask(client, asking));
             }),
             Action::PingFrame => self.with_speaker(Self::ping_frame),
@@ -103,10 +107,12 @@ impl<H: Handler> Sim<H> {
         };
         let mut client = Client::new(self.arrivals, socket, nature);
         self.arrivals += 1;
-        if nature == Nature::Slow {
-            let room = 1 + self.prng.below(self.plan.slow_room) as usize;
-            self.host.kernel.socket_mut(socket).room = room;
-        }
+        let room = match nature {
+            Nature::Slow => self.plan.slow_room,
+            Nature::Good | Nature::Mute | Nature::Rude => 64 * self.plan.slow_room,
+        };
+        let room = 1 + self.prng.below(room) as usize;
+        self.host.kernel.socket_mut(socket).room = room;
         if self.prng.below(3) == 0 {
             let step = 1 + self.prng.below(200) as usize;
             self.host.kernel.socket_mut(socket).input_step = step;
@@ -312,6 +318,7 @@ fn violation(prng: &mut Prng, plan: &Plan) -> (Vec<u8>, u16) {
         (frame(FIN | CLOSE, &[3, 0xe8, 0xce]), 1007),
         (frame(FIN | TEXT, b"\xce\xba\xe1\xbd"), 1007),
         (frame(TEXT, b"\xff"), 1007),
+        ([&[FIN | BINARY, 0x80 | 127, 0x80][..], &[0; 11]].concat(), 1002),
         (too_large, 1009),
         (unfinished, 1002),
     ];

@@ -9,7 +9,7 @@ use super::socket::{SocketId, StreamEnd};
 use super::speech::{Ears, Speech};
 use super::topics::Verdict;
 use super::wire::{self, Frame};
-use crate::limits::EGRESS_CONTROL_RESERVE_BYTES;
+use crate::limits::{BAD_REQUESTS_MAX, EGRESS_CONTROL_RESERVE_BYTES};
 
 /// Octets of an answer to a client of these topics, at most.
 const ANSWER_BYTES_MAX: usize = 200;
@@ -69,6 +69,7 @@ pub(super) struct Client {
     pub(super) has_ended: bool,
     /// Bad requests that the server may have seen in a row.
     bad_in_a_row: u32,
+    bad_most: u32,
     /// Octets of answers that it may have waited for at a time, at most.
     owed_most: usize,
 }
@@ -92,6 +93,7 @@ impl Client {
             wants_end: false,
             has_ended: false,
             bad_in_a_row: 0,
+            bad_most: 0,
             owed_most: 0,
         }
     }
@@ -152,6 +154,7 @@ impl Client {
     /// Counts requests that the server takes for bad ones.
     pub(super) fn note_request(&mut self, is_bad: bool) {
         self.bad_in_a_row = if is_bad { self.bad_in_a_row + 1 } else { 0 };
+        self.bad_most = self.bad_most.max(self.bad_in_a_row);
     }
 
     /// Takes down what it may be owed now.
@@ -250,7 +253,7 @@ impl Client {
             Some(4001) => scene.ears.is_slow || self.owed_most >= egress_max,
             // Two ticks: deadlines begin and end with one.
             Some(4002) => scene.silence_ms + 128 >= heartbeat_ms,
-            Some(4500) => self.bad_in_a_row >= 64,
+            Some(4500) => self.bad_most >= u32::from(BAD_REQUESTS_MAX),
             Some(_) | None => false,
         };
         let is_answer = self.said_close == Some(code);

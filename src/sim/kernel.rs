@@ -165,6 +165,7 @@ impl Kernel {
         for _ in 0..most.min(port.queue.len()) {
             let (socket, fact) = port.queue.pop_front().expect("so many are there");
             if let Some(id) = socket {
+                self.trace.say(format_args!("  {shard} hears of {id:?}"));
                 let socket = &mut self.sockets[id.0 as usize];
                 match &fact {
                     Fact::Received(..) => {

@@ -231,7 +231,7 @@ impl Plan {
 
 /// The same relations hold as a configuration has to keep (`server::config`).
 fn draw_config(prng: &mut Prng) -> ShardConfig {
-    let message_bytes_max = pick(prng, &[512, 2048, 16 * 1024]);
+    let message_bytes_max = pick(prng, &[512, 2048, 2048, 16 * 1024, 16 * 1024, 160 * 1024]);
     let beside = EGRESS_CONTROL_RESERVE_BYTES + ENVELOPE_BYTES_MAX;
     let bytes_max = message_bytes_max + beside + pick(prng, &[0, 2000, 60_000]);
     let total_bytes_max = bytes_max * pick(prng, &[1, 2, 64]);

@@ -16,6 +16,7 @@ use super::speech::Ears;
 use super::topics::{Topics, Verdict};
 use crate::base::prng::Prng;
 use crate::handler::Handler;
+use crate::metrics::Metric;
 use crate::session::{JsonHandler, SessionConfig};
 
 /// Octets of a client's that may lie in a socket before it waits.
@@ -41,7 +42,7 @@ pub struct Order {
 }
 
 /// A run that went well.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// What happened, as one number.
     pub hash: u64,
@@ -53,6 +54,26 @@ pub struct Report {
     pub deliveries: u64,
     /// Messages that had to arrive within so many turns in the end.
     pub probes: u64,
+    /// What the shards have counted, by the index of the series.
+    pub counts: Vec<u64>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        let counts = vec![0; Metric::COUNT];
+        Report { hash: 0, turns: 0, clients: 0, deliveries: 0, probes: 0, counts }
+    }
+}
+
+impl std::ops::AddAssign for Report {
+    fn add_assign(&mut self, more: Report) {
+        self.hash ^= more.hash;
+        self.turns += more.turns;
+        self.clients += more.clients;
+        self.deliveries += more.deliveries;
+        self.probes += more.probes;
+        self.counts.iter_mut().zip(more.counts).for_each(|(sum, count)| *sum += count);
+    }
 }
 
 /// A run that did not.
@@ -164,6 +185,7 @@ impl<H: Handler> Sim<H> {
             clients: self.arrivals as u64,
             deliveries: self.topics.deliveries,
             probes: self.probes,
+            counts: Metric::ALL.iter().map(|metric| self.host.count(*metric)).collect(),
         })
     }
 
