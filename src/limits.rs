@@ -163,6 +163,10 @@ const _: () = assert!(PRESS_CUT_BYTES_MAX <= PRESS_PIECE_BYTES);
 const _: () = assert!(STAGED_SHARED_BYTES_MAX <= STAGED_BYTES_MAX);
 /// Connections that a shard closes in one turn of a drain.
 pub const DRAIN_BUDGET: usize = 1024;
+/// Descriptors that a shard closes in one turn. Closing a socket costs the kernel several times
+/// what anything else does: a crowd that leaves at once is closed by and by, and newcomers, and who
+/// talks, are served in between.
+pub const CLOSE_BUDGET: usize = 16;
 /// A shard that begins a turn so much later than it wanted to gives its peers more time.
 pub const STALL_MS_MIN: u64 = 500;
 /// Interval of housekeeping: `on_tick`, expiry of idle topics, gauges.

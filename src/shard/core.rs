@@ -2,6 +2,7 @@
 //!
 //! Lives apart from them so that a handler can be lent one connection and all of this at once.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -15,7 +16,7 @@ use crate::pubsub::envelope::Request;
 use crate::pubsub::policy::Policies;
 use crate::pubsub::press::Press;
 use crate::pubsub::registry::Registry;
-use crate::ring::{ListenerId, OpQueue};
+use crate::ring::{ListenerId, Op, OpQueue};
 use crate::shard::mailbox::Mailbox;
 use crate::ws::partial::PartialPool;
 use crate::ws::protocol::Limits;
@@ -126,7 +127,8 @@ pub(crate) struct Core {
     pub(super) prng: Prng,
     pub(super) ops: OpQueue,
     /// Closes go after the sends of the turn: a descriptor's number is used again at once.
-    pub(super) closes: OpQueue,
+    /// So many a turn as its budget allows; there are never more than slots and accepts.
+    pub(super) closes: VecDeque<Op>,
     pub(super) commands: Vec<Command>,
     pub(super) starved: Vec<ConnKey>,
     /// Ending connections whose last words go out with this turn.

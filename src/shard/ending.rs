@@ -160,7 +160,7 @@ impl<H: Handler> Shard<H> {
             Teardown::Lingering => {}
             Teardown::Joining if io.is_joined() => {
                 io.teardown = Teardown::Closing;
-                self.core.closes.push(Op::Close { conn: key, file: conn.link.file });
+                self.core.closes.push_back(Op::Close { conn: key, file: conn.link.file });
             }
             Teardown::Joining => {}
         }

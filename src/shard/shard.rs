@@ -16,7 +16,7 @@ use crate::base::{ConnKey, Now, ShardId, Slot, Tick};
 use crate::conn::io_state::RecvOrder;
 use crate::conn::{Deadline, Outbox, Pause, Recv, Table};
 use crate::handler::Handler;
-use crate::limits::{ACCEPT_RETRY_MS, STALL_RETRY_MS};
+use crate::limits::{ACCEPT_RETRY_MS, CLOSE_BUDGET, STALL_RETRY_MS};
 use crate::limits::{HOUSEKEEPING_MS, REFUSAL_SLOTS, TOPIC_EXPIRY_BUDGET, TOPIC_IDLE_MS_MAX};
 use crate::metrics::{Board, Metric, ShardCounters};
 use crate::pubsub::home::Home;
@@ -82,7 +82,7 @@ impl<H: Handler> Shard<H> {
             pool: PartialPool::new(),
             prng,
             ops: OpQueue::new(),
-            closes: OpQueue::new(),
+            closes: Default::default(),
             commands: Vec::new(),
             starved: Vec::new(),
             flushing: Vec::new(),
@@ -263,7 +263,7 @@ impl<H: Handler> Shard<H> {
         let now = self.core.now.tick();
         let Some(key) = self.table.insert(file, peer, now) else {
             self.core.counters.inc(Metric::RefusedUnavailable);
-            self.core.closes.push(Op::CloseUnused { file });
+            self.core.closes.push_back(Op::CloseUnused { file });
             return;
         };
         let has_room = self.table.len() <= self.core.config.connections_max as usize;
@@ -388,7 +388,8 @@ impl<H: Handler> Shard<H> {
     fn flush(&mut self) {
         let sends = self.core.outbox.flush(&mut self.core.ops);
         self.core.counters.add(Metric::FastSends, sends as u64);
-        self.core.ops.append(&mut self.core.closes);
+        let closes = self.core.closes.len().min(CLOSE_BUDGET);
+        self.core.ops.extend(self.core.closes.drain(..closes));
         let (control, ops) = (self.core.shards, &mut self.core.ops);
         let mut rung = 0;
         self.core.mailbox.signal(|to| {
@@ -413,7 +414,8 @@ impl<H: Handler> Shard<H> {
         let core = &mut self.core;
         let drains = matches!(core.stage, Life::Draining { next_slot } if next_slot != u32::MAX);
         let is_settling = !core.flushing.is_empty() || !core.congested.is_empty();
-        let is_busy = core.registry.has_dirty() || is_settling || drains;
+        let is_closing = !core.closes.is_empty();
+        let is_busy = core.registry.has_dirty() || is_settling || is_closing || drains;
         if is_busy || !core.mailbox.may_sleep() {
             return Sleep::No;
         }

@@ -2,6 +2,7 @@
 
 use crate::conn::CloseReason;
 use crate::handler::{Ctx, Handler, Message};
+use crate::limits::CLOSE_BUDGET;
 use crate::metrics::Metric;
 use crate::pubsub::policy::SlowConsumer;
 use crate::sim::socket::StreamEnd;
@@ -346,4 +347,22 @@ fn what_one_subscriber_is_sent_beside_a_shared_batch_reaches_nobody_else() {
             assert_eq!(texts, expected, "client {client}");
         }
     }
+}
+
+/// Closing is what takes long when a crowd leaves: it is spread over turns, in which others are
+/// served.
+#[test]
+fn the_closes_of_a_crowd_are_spread_over_turns() {
+    let mut world = world();
+    let crowd: Vec<usize> = (0..60).map(|_| world.connect(0, "/")).collect();
+    crowd.iter().for_each(|client| world.client(*client).end());
+    let mut closed = 0;
+    for _ in 0..60 {
+        world.turn(0);
+        let now = crowd.iter().filter(|client| world.client(**client).is_closed).count();
+        assert!(now <= closed + CLOSE_BUDGET, "{now} closed after {closed}");
+        closed = now;
+    }
+    assert_eq!((closed, world.connections()), (60, 0));
+    world.connect(0, "/");
 }
