@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::net::TcpStream;
 
-use super::frame::{CLOSE, TEXT};
+use super::frame::{CLOSE, PING, TEXT};
 use super::json::JsonClient;
 use super::raw::{AGAIN, HUNG_UP};
 
@@ -78,6 +78,8 @@ impl Feed {
             match first & 0x0f {
                 TEXT => on(message(payload)),
                 CLOSE => on(Item::Close(u16::from_be_bytes([payload[0], payload[1]]))),
+                // Who reads slowly has other things to do than to answer.
+                PING => {}
                 opcode => panic!("opcode {opcode} where only messages are expected"),
             }
             self.start += after;
