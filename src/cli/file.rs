@@ -12,14 +12,14 @@ use super::keys::{Form, KEYS, Key};
 use super::nearest::{instead_of_key, instead_of_section, sections};
 use super::origin::{Origin, SettingsError};
 use super::settings::Settings;
-use super::value::{bad_value, namespace_path, quoted, store, store_namespace};
+use super::value::{bad_value, namespace_path, quoted, shown, store, store_namespace};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// The settings of a file.
 pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
     let text = read_text(path)
         .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
-    parse(path, &text)
+    Settings::from_text(path, &text)
 }
 
 impl Settings {
@@ -27,20 +27,20 @@ impl Settings {
     pub fn from_file(path: &Path) -> Result<Settings, SettingsError> {
         read(path)
     }
-}
 
-/// The settings of a file's text; `path` is for messages only.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, SettingsError> {
-    let mut page = Page { path, text, settings: Settings::default() };
-    let table = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let problem = error.message().to_owned();
-        SettingsError::Syntax { origin: page.origin(at), problem }
-    })?;
-    for (name, value) in in_order(table.get_ref()) {
-        page.section(name, value)?;
+    /// What a file's text says; `path` is for messages only.
+    pub fn from_text(path: &Path, text: &str) -> Result<Settings, SettingsError> {
+        let mut page = Page { path, text, settings: Settings::default() };
+        let table = DeTable::parse(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let problem = error.message().to_owned();
+            SettingsError::Syntax { origin: page.origin(at), problem }
+        })?;
+        for (name, value) in in_order(table.get_ref()) {
+            page.section(name, value)?;
+        }
+        Ok(page.settings)
     }
-    Ok(page.settings)
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
@@ -79,10 +79,11 @@ impl Page<'_> {
     fn section(&mut self, name: &Name<'_>, value: &Value<'_>) -> Result<(), SettingsError> {
         let section = name.get_ref().as_ref();
         let Some(table) = value.get_ref().as_table() else {
-            return Err(self.unknown(name, "key", section, instead_of_key("", section)));
+            return Err(self.unknown(name, "key", &shown(section), instead_of_key("", section)));
         };
         if !sections().contains(&section) {
-            return Err(self.unknown(name, "section", section, instead_of_section(section)));
+            let instead = instead_of_section(section);
+            return Err(self.unknown(name, "section", &shown(section), instead));
         }
         if section == "namespaces" {
             return self.namespaces(table);
@@ -98,7 +99,7 @@ impl Page<'_> {
 
     fn namespaces(&mut self, table: &DeTable<'_>) -> Result<(), SettingsError> {
         for (namespace, value) in in_order(table) {
-            let path = format!("namespaces.{}", namespace.get_ref());
+            let path = format!("namespaces.{}", shown(namespace.get_ref()));
             let Some(table) = value.get_ref().as_table() else {
                 let instead = "write a table [namespaces.NAME]".to_owned();
                 return Err(self.unknown(namespace, "key", &path, instead));
@@ -111,7 +112,7 @@ impl Page<'_> {
                     let source = quoted(self.source(value.span()));
                     return Err(SettingsError::BadValue {
                         origin,
-                        path: namespace_path(namespace),
+                        path: namespace_path(&shown(namespace)),
                         value: source,
                         allowed: "one of \"close\", \"drop_oldest\", \"conflate\"".to_owned(),
                     });
@@ -122,18 +123,18 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// The key of this name. `shown` is the path of the table that it stands in.
+    /// The key of this name. `table` is the path of the table that it stands in, for a message.
     fn key(
         &self,
         section: &str,
-        shown: &str,
+        table: &str,
         name: &Name<'_>,
     ) -> Result<&'static Key, SettingsError> {
         let wanted = name.get_ref().as_ref();
         let found = KEYS.iter().find(|key| key.section == section && key.name == wanted);
         found.ok_or_else(|| {
-            let path = format!("{shown}.{wanted}");
-            let instead = instead_of_key(section, wanted).replace("namespaces.NAME", shown);
+            let path = format!("{table}.{}", shown(wanted));
+            let instead = instead_of_key(section, wanted).replace("namespaces.NAME", table);
             self.unknown(name, "key", &path, instead)
         })
     }

@@ -54,8 +54,8 @@ pub(super) fn store_namespace(
     policy: &str,
     origin: &Origin,
 ) -> Result<(), SettingsError> {
-    let path = namespace_path(name);
     let Ok(parsed) = policy.parse() else {
+        let path = namespace_path(&shown(name));
         let allowed = SlowConsumer::ALL.map(SlowConsumer::name).join(", ");
         let value = quoted(policy);
         let allowed = format!("one of {allowed}");
@@ -64,7 +64,7 @@ pub(super) fn store_namespace(
     if !is_namespace(name) {
         return Err(bad_value(key, "the name of a namespace", &quoted(name), origin));
     }
-    settings.origins.insert(path, origin.clone());
+    settings.origins.insert(namespace_path(name), origin.clone());
     settings.namespaces.insert(name.to_owned(), parsed);
     Ok(())
 }
@@ -79,10 +79,16 @@ pub(super) fn bad_value(key: &Key, path: &str, value: &str, origin: &Origin) -> 
     }
 }
 
-/// How a message repeats a value: not more of it than helps, and nothing that a terminal obeys.
+/// How a message repeats a value.
 pub(super) fn quoted(value: &str) -> String {
-    let mut shown = String::from("`");
-    for (index, character) in value.chars().enumerate() {
+    format!("`{}`", shown(value))
+}
+
+/// A value or a name as a message may hold it: not more of it than helps, and nothing that a
+/// terminal obeys.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, character) in text.chars().enumerate() {
         if index == SHOWN_CHARS_MAX {
             shown.push('\u{2026}');
             break;
@@ -93,7 +99,6 @@ pub(super) fn quoted(value: &str) -> String {
             shown.push(character);
         }
     }
-    shown.push('`');
     shown
 }
 

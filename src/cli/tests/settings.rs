@@ -7,7 +7,7 @@ use clap::Parser;
 
 use super::super::keys::{Default as Preset, Form, KEYS, Key};
 use super::super::origin::Origin;
-use super::super::{Cli, Command, Settings, file};
+use super::super::{Cli, Command, Settings};
 use crate::pubsub::policy::SlowConsumer;
 
 fn from_flags(flags: &[&str]) -> Result<Settings, String> {
@@ -22,7 +22,7 @@ fn from_env(variables: &[(&str, &str)]) -> Result<Settings, String> {
 }
 
 fn from_file(text: &str) -> Result<Settings, String> {
-    file::parse(Path::new("r.toml"), text).map_err(|error| error.to_string())
+    Settings::from_text(Path::new("r.toml"), text).map_err(|error| error.to_string())
 }
 
 /// A value that every layer takes for this key, as text and as TOML.
@@ -194,6 +194,26 @@ fn what_is_wrong_in_the_file_is_told_with_its_line() {
         ("[server]\nshards = 1\nshards = 2", "r.toml:3: duplicate key"),
     ] {
         assert_eq!(from_file(text).expect_err(text), told);
+    }
+}
+
+/// A name in quotation marks may hold anything.
+#[test]
+fn a_message_holds_no_name_that_a_terminal_obeys_and_not_the_whole_of_a_long_one() {
+    let name = "\\u001b[2J\\n".to_owned() + &"x".repeat(1000);
+    for text in [
+        format!("\"{name}\" = 1"),
+        format!("[\"{name}\"]"),
+        format!("[server]\n\"{name}\" = 1"),
+        format!("[namespaces]\n\"{name}\" = 1"),
+        format!("[namespaces.\"{name}\"]\nx = 1"),
+        format!("[namespaces.\"{name}\"]\nslow_consumer = 1"),
+        format!("[namespaces.\"{name}\"]\nslow_consumer = \"x\""),
+        format!("[namespaces.\"{name}\"]\nslow_consumer = \"close\""),
+    ] {
+        let told = from_file(&text).expect_err(&text);
+        assert!(told.contains("\\u{1b}[2J\\nxxx") && told.len() < 800, "{told}");
+        assert!(!told.contains(char::is_control), "{told:?}");
     }
 }
 
