@@ -4,5 +4,7 @@
 mod faults;
 mod handshake;
 mod memory;
+#[path = "../../fuzz/src/stream.rs"]
+mod stream;
 mod streams;
 mod support;

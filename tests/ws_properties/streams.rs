@@ -1,11 +1,9 @@
 //! Generated streams, cut and corrupted in any way.
 
-use crate::support::{Outcome, ROOMY, Seen, cut, feed, frame};
+use crate::support::{Outcome, ROOMY, Seen, cut, feed, frame, oracle};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use ringwire::ws::{Limits, Role};
-use std::io::{Cursor, Read, Write};
-use tungstenite::protocol::{Role as OracleRole, WebSocket, WebSocketConfig};
 
 /// One message or control frame, and how it is framed.
 #[derive(Clone, Debug)]
@@ -137,52 +135,6 @@ impl Stream {
         }
         self.expected.push(control.clone());
     }
-}
-
-/// A socket whose peer sent `bytes` and takes whatever is written.
-struct Socket(Cursor<Vec<u8>>);
-
-impl Read for Socket {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(out)
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What tungstenite makes of a stream, up to its end or the first error.
-fn oracle(role: Role, limits: &Limits, bytes: &[u8]) -> Vec<Seen> {
-    let role = match role {
-        Role::Server => OracleRole::Server,
-        Role::Client => OracleRole::Client,
-    };
-    let bytes_max = Some(limits.message_bytes_max);
-    let config = WebSocketConfig::default().max_message_size(bytes_max).max_frame_size(bytes_max);
-    let socket = Socket(Cursor::new(bytes.to_vec()));
-    let mut socket = WebSocket::from_raw_socket(socket, role, Some(config));
-    let mut seen = Vec::new();
-    while let Ok(message) = socket.read() {
-        seen.push(match message {
-            tungstenite::Message::Text(text) => Seen::Text(text.as_str().to_owned()),
-            tungstenite::Message::Binary(payload) => Seen::Binary(payload.to_vec()),
-            tungstenite::Message::Ping(payload) => Seen::Ping(payload.to_vec()),
-            tungstenite::Message::Pong(payload) => Seen::Pong(payload.to_vec()),
-            tungstenite::Message::Close(None) => Seen::Close(None, String::new()),
-            tungstenite::Message::Close(Some(frame)) => {
-                Seen::Close(Some(frame.code.into()), frame.reason.as_str().to_owned())
-            }
-            tungstenite::Message::Frame(_) => unreachable!("never read"),
-        });
-    }
-    seen
 }
 
 /// A change to a stream.
