@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use ringwire::cli::{self, Cli};
 
+/// Sanitizers and leak checkers see only what the system's allocator gives.
+#[cfg(not(system_allocator))]
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -7,7 +7,7 @@
 //! Invariant L1 (no lost wake-up): a writer sets its bit and then looks at `asleep`; a reader sets
 //! `asleep` and then looks at the bits. Both sides use `SeqCst`, so at least one sees the other.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use super::sync::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 pub use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn no_wake_up_is_lost_between_two_threads() {
-        const MESSAGES: u32 = 100_000;
+        const MESSAGES: u32 = if cfg!(miri) { 200 } else { 100_000 };
         let signal = Arc::new(Signal::new(1));
         let (mut sender, mut receiver) = RingBuffer::new(64);
         let (bell, rung) = std::sync::mpsc::channel();

@@ -6,6 +6,7 @@ pub mod error_code;
 pub mod ids;
 pub mod lane;
 pub mod prng;
+pub mod sync;
 pub mod time;
 pub mod wheel;
 

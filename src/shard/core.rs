@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::admission::Admission;
 use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
 use crate::base::{ConnKey, Now, ShardId, Tick};
@@ -56,43 +56,6 @@ pub struct ShardConfig {
     pub handshake_timeout_ms: u64,
     /// Time for the closing handshake, and for last words to go out.
     pub close_timeout_ms: u64,
-}
-
-/// How many connections the process has. One counter, touched when a connection opens or closes:
-/// the one thing that shards share beside lanes, because SO_REUSEPORT spreads unevenly and a limit
-/// for each shard alone would refuse long before the limit of all is reached.
-#[derive(Debug)]
-pub struct Admission {
-    open: AtomicUsize,
-    max: usize,
-}
-
-impl Admission {
-    /// For at most `max` connections.
-    pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Admission { open: AtomicUsize::new(0), max })
-    }
-
-    /// Takes a place, if there is one.
-    pub fn enter(&self) -> bool {
-        let fits = self.open.fetch_add(1, Relaxed) < self.max;
-        if !fits {
-            self.open.fetch_sub(1, Relaxed);
-        }
-        fits
-    }
-
-    /// How many there are.
-    #[cfg(any(test, feature = "sim"))]
-    pub fn open(&self) -> usize {
-        self.open.load(Relaxed)
-    }
-
-    /// Gives a place back.
-    pub fn leave(&self) {
-        let before = self.open.fetch_sub(1, Relaxed);
-        assert!(before > 0, "only what has entered leaves");
-    }
 }
 
 /// What a handler has asked for, to be done when it has returned.

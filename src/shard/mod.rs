@@ -3,6 +3,7 @@
 //! Makes no syscall and reads no clock, so many shards can run in one thread of a test. One turn:
 //! completions, lanes, timers, fan-out, flush, doorbells, in this order, each with a budget.
 
+mod admission;
 pub mod api;
 #[cfg(any(test, feature = "sim"))]
 pub mod audit;
@@ -21,5 +22,6 @@ mod tests;
 mod timers;
 mod upgrading;
 
-pub use self::core::{Admission, ShardConfig};
+pub use self::core::ShardConfig;
+pub use admission::Admission;
 pub use shard::{Shard, Sleep};

@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
+use super::admission::Admission;
 use super::api::{Ctx, Jobs, ShardView};
-use super::core::{Admission, Command, Core, Life, ShardConfig};
+use super::core::{Command, Core, Life, ShardConfig};
 use super::mailbox::Mailbox;
 use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
