@@ -15,6 +15,11 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 /// Half of what the tables hold: SO_REUSEPORT spreads connections unevenly.
 const CONNECTIONS_MAX: u64 = (SHARDS_MAX as u64) * (SLOTS_PER_SHARD_MAX as u64 / 2);
+/// Octets that may wait for one connection.
+const EGRESS_BYTES_MAX: u64 = 4096 * MIB;
+/// Octets that may wait for all: at least what a total that is not set becomes.
+const TOTAL_BYTES_MAX: u64 = 16 * 1024 * 1024 * MIB;
+const _: () = assert!(TOTAL_BYTES_MAX >= 2 * SHARDS_MAX as u64 * EGRESS_BYTES_MAX);
 
 /// All of them, in the order of their documentation.
 pub static KEYS: &[Key] = &[
@@ -170,7 +175,7 @@ pub static KEYS: &[Key] = &[
         flag: "egress-bytes-max",
         value_name: "BYTES",
         unit: "bytes",
-        form: Form::Integer(4 * KIB..=4096 * MIB, |s, v| {
+        form: Form::Integer(4 * KIB..=EGRESS_BYTES_MAX, |s, v| {
             s.limits.egress_bytes_max = Some(v as usize);
         }),
         reload: Reload::Live,
@@ -184,7 +189,7 @@ pub static KEYS: &[Key] = &[
         flag: "egress-total-bytes-max",
         value_name: "BYTES",
         unit: "bytes",
-        form: Form::Integer(4 * KIB..=1024 * 1024 * MIB, |s, v| {
+        form: Form::Integer(4 * KIB..=TOTAL_BYTES_MAX, |s, v| {
             s.limits.egress_total_bytes_max = Some(v as usize);
         }),
         reload: Reload::Live,
@@ -201,7 +206,7 @@ pub static KEYS: &[Key] = &[
         flag: "ingress-total-bytes-max",
         value_name: "BYTES",
         unit: "bytes",
-        form: Form::Integer(KIB..=1024 * 1024 * MIB, |s, v| {
+        form: Form::Integer(KIB..=TOTAL_BYTES_MAX, |s, v| {
             s.limits.ingress_total_bytes_max = Some(v as usize);
         }),
         reload: Reload::Live,
@@ -339,9 +344,9 @@ pub static KEYS: &[Key] = &[
     },
 ];
 
-/// A TOML string.
-fn text(text: &str) -> String {
-    toml::Value::from(text).to_string()
+/// A TOML string that may also be a key: a basic one. No setting holds control characters.
+pub(super) fn text(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn list(texts: impl Iterator<Item = String>) -> String {

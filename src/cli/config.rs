@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use super::catalog::text;
 use super::effective::Effective;
 use super::engine_args::EngineArgs;
 use super::keys::{Form, KEYS, Key, Reload};
@@ -84,7 +85,7 @@ fn print(output: &mut dyn Write, text: &str) -> Result<(), CliError> {
 }
 
 /// All keys as a file that says the same.
-pub(super) fn page(settings: &Settings, effective: &Effective) -> String {
+pub fn page(settings: &Settings, effective: &Effective) -> String {
     let mut page = String::new();
     for section in sections().into_iter().filter(|section| *section != "namespaces") {
         page.push_str(&format!("[{section}]\n"));
@@ -96,7 +97,7 @@ pub(super) fn page(settings: &Settings, effective: &Effective) -> String {
         page.push('\n');
     }
     for (name, policy) in &effective.config.policies.namespaces {
-        let name_shown = toml::Value::from(name.as_str());
+        let name_shown = text(name);
         let line = format!("slow_consumer = \"{policy}\"");
         let origin = settings.origins.get(&namespace_path(name));
         let key = KEYS.iter().find(|key| matches!(key.form, Form::NamespacePolicies(_)));
@@ -139,7 +140,7 @@ mod tests {
     fn what_is_shown_says_the_same_as_a_file() {
         let text = "[server]\nlisten = [\"127.0.0.1:1\", \"unix:/run/a \\\"b\\\".sock\"]\n\
                     shards = 3\nadmin = \"none\"\nlog = \"warn,ringwire=trace\"\n\
-                    [limits]\nrecv_buffers = 64\n[namespaces.\"a.b c\"]\n\
+                    [limits]\nrecv_buffers = 64\n[namespaces.\"a.b 'c' \\\"d\\\" \\\\\"]\n\
                     slow_consumer = \"conflate\"\n";
         let settings = file::parse(Path::new("r.toml"), text).unwrap();
         let effective = Effective::of(&settings, Config::default(), Some(1 << 34)).unwrap();

@@ -19,7 +19,7 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 pub(super) fn read(path: &Path) -> Result<Settings, SettingsError> {
     let text = read_text(path)
         .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
-    Settings::from_text(path, &text)
+    parse(path, &text)
 }
 
 impl Settings {
@@ -30,17 +30,22 @@ impl Settings {
 
     /// What a file's text says; `path` is for messages only.
     pub fn from_text(path: &Path, text: &str) -> Result<Settings, SettingsError> {
-        let mut page = Page { path, text, settings: Settings::default() };
-        let table = DeTable::parse(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let problem = error.message().to_owned();
-            SettingsError::Syntax { origin: page.origin(at), problem }
-        })?;
-        for (name, value) in in_order(table.get_ref()) {
-            page.section(name, value)?;
-        }
-        Ok(page.settings)
+        parse(path, text)
     }
+}
+
+/// The settings of a file's text; `path` is for messages only.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, SettingsError> {
+    let mut page = Page { path, text, settings: Settings::default() };
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let problem = error.message().to_owned();
+        SettingsError::Syntax { origin: page.origin(at), problem }
+    })?;
+    for (name, value) in in_order(table.get_ref()) {
+        page.section(name, value)?;
+    }
+    Ok(page.settings)
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

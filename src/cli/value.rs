@@ -119,10 +119,7 @@ fn store_one(settings: &mut Settings, key: &Key, value: &str) -> Option<()> {
             set(settings, Some(number).filter(|number| number.is_power_of_two())?);
         }
         Form::AdminAddress(set) => {
-            if value != "none" {
-                value.parse::<AdminAddr>().ok()?;
-            }
-            set(settings, value.to_owned());
+            set(settings, Some(value).filter(|value| is_admin_address(value))?.to_owned());
         }
         Form::LogFilter(set) => {
             set(settings, Some(value).filter(|value| is_log_filter(value))?.to_owned());
@@ -148,9 +145,19 @@ fn integer(text: &str) -> Option<u64> {
     text.replace('_', "").parse().ok()
 }
 
+/// A path that can be told in a line of its own, and given to the kernel.
+fn is_socket_path(path: &str) -> bool {
+    !path.is_empty() && !path.contains(char::is_control)
+}
+
 fn is_listen_address(text: &str) -> bool {
     let path = text.strip_prefix("unix:");
-    path.map_or_else(|| text.parse::<SocketAddr>().is_ok(), |path| !path.is_empty())
+    path.map_or_else(|| text.parse::<SocketAddr>().is_ok(), is_socket_path)
+}
+
+fn is_admin_address(text: &str) -> bool {
+    let path = text.strip_prefix("unix:");
+    path.map_or_else(|| text == "none" || text.parse::<AdminAddr>().is_ok(), is_socket_path)
 }
 
 /// Stricter than the filter's own grammar, in which a level with a slip is a target's name.

@@ -197,6 +197,17 @@ fn what_is_wrong_in_the_file_is_told_with_its_line() {
     }
 }
 
+/// Nor would the kernel take all of them.
+#[test]
+fn a_socket_has_a_path_that_can_be_told() {
+    for path in ["a\nb", "\u{1b}[2J", "a\0", "\u{85}", ""] {
+        for flag in ["--listen", "--admin"] {
+            assert!(from_flags(&[&format!("{flag}=unix:{path}")]).is_err(), "{flag} {path:?}");
+        }
+    }
+    assert!(from_flags(&["--listen=unix:/run/a b\"\u{e9}", "--admin=unix:/run/a b"]).is_ok());
+}
+
 /// A name in quotation marks may hold anything.
 #[test]
 fn a_message_holds_no_name_that_a_terminal_obeys_and_not_the_whole_of_a_long_one() {
