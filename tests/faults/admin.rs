@@ -90,7 +90,7 @@ fn a_flood_of_the_admin_listener_leaves_the_clients_alone() {
             let before = idle.len();
             idle.retain_mut(|client| !client.has_hung_up(Duration::from_millis(1)));
             refused += before - idle.len();
-            (refused > sized(200, 5000)).then_some(())
+            (refused > sized(200, 1000)).then_some(())
         });
         // The data plane takes no notice while it lasts.
         for _ in 0..50 {
