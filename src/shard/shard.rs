@@ -389,8 +389,10 @@ impl<H: Handler> Shard<H> {
     fn flush(&mut self) {
         let sends = self.core.outbox.flush(&mut self.core.ops);
         self.core.counters.add(Metric::FastSends, sends as u64);
-        let closes = self.core.closes.len().min(CLOSE_BUDGET);
-        self.core.ops.extend(self.core.closes.drain(..closes));
+        for _ in 0..CLOSE_BUDGET {
+            let Some(close) = self.core.closes.pop_front() else { break };
+            self.core.ops.push(close);
+        }
         let (control, ops) = (self.core.shards, &mut self.core.ops);
         let mut rung = 0;
         self.core.mailbox.signal(|to| {
