@@ -46,13 +46,11 @@ const SETTLING_MAX: Duration = Duration::from_secs(300);
 /// Below this nothing can be said of growth.
 const JUDGED_MIN: Duration = Duration::from_secs(60);
 const SAMPLES: u32 = 360;
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 10] = [
     "--shards",
     "2",
     "--max-connections",
     "4096",
-    "--egress-bytes-max",
-    "262144",
     "--egress-total-bytes-max",
     "67108864",
     "--heartbeat-interval-ms",
