@@ -167,6 +167,33 @@ pub const DRAIN_BUDGET: usize = 1024;
 /// what anything else does: a crowd that leaves at once is closed by and by, and newcomers, and who
 /// talks, are served in between.
 pub const CLOSE_BUDGET: usize = 16;
+/// Connections that a server tells to go in a second of its drain, by default.
+pub const DRAIN_RATE_PER_S: u32 = 5_000;
+/// How long handshakes that are under way when a drain begins may take, where all others are told
+/// to go sooner than that.
+pub const DRAIN_HANDSHAKE_MS: u64 = 1_000;
+/// Parts of an interval between two of them by which one may be late.
+pub const DRAIN_JITTER_PARTS: u64 = 1024;
+/// How often the service manager is told how the server is; more often while it drains.
+pub const NOTIFY_STATUS_MS: u64 = 10_000;
+/// How often it is looked whether all shards have turned; more often for a short watchdog.
+pub const NOTIFY_LOOK_MS: u64 = 1_000;
+/// The same until the first turn of all.
+pub const NOTIFY_START_LOOK_MS: u64 = 10;
+/// Causes of log events that are told apart.
+pub const LOG_CAUSES_MAX: usize = 256;
+/// Events of one cause that are logged in a window of time.
+pub const LOG_EVENTS_PER_WINDOW: u32 = 20;
+/// Such a window.
+pub const LOG_WINDOW_MS: u64 = 10_000;
+/// How often it is looked whether the log should tell of what shards have counted.
+pub const NOTICE_LOOK_MS: u64 = 1_000;
+/// Between two lines of the log about the same.
+pub const NOTICE_PAUSE_MS: u64 = 10_000;
+/// What a stop may take beyond the drain.
+pub const STOP_MARGIN_MS: u64 = 10_000;
+/// How often the progress of a drain is logged.
+pub const DRAIN_REPORT_MS: u64 = 1_000;
 /// A shard that begins a turn so much later than it wanted to gives its peers more time.
 pub const STALL_MS_MIN: u64 = 500;
 /// Interval of housekeeping: `on_tick`, expiry of idle topics, gauges.

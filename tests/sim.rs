@@ -24,7 +24,7 @@ const STEPS: u64 = 1_000;
 const THOROUGH_SEEDS: u64 = 1_000;
 /// What no run leads to: shells and drivers count it, or no part of the server says it yet; the
 /// first happens once in thousands of runs.
-const UNREACHED: [Metric; 25] = [
+const UNREACHED: [Metric; 28] = [
     Metric::PingsDropped,
     Metric::ClosedPositionLost,
     Metric::ClosedTokenExpired,
@@ -44,6 +44,9 @@ const UNREACHED: [Metric; 25] = [
     Metric::ErrorUnavailable,
     Metric::ErrorInternal,
     Metric::LoopBusyMicroseconds,
+    Metric::ShardsRunning,
+    Metric::DirectDescriptors,
+    Metric::LaneDepth,
     Metric::CqOverflow,
     Metric::SqFull,
     Metric::ConnectionsOpen,

@@ -94,6 +94,7 @@ fn written(settings: &Settings) -> Flat {
     all.push(("server.listen", server.listen.clone()));
     all.push(("server.admin", one(&server.admin)));
     all.push(("server.log", one(&server.log)));
+    all.push(("server.log_format", server.log_format.map(|v| vec![v.name().to_owned()])));
     all.push(("slow_consumer.default", slow_consumer.default.map(|p| vec![p.to_string()])));
     all.push(("server.allow_overcommit", server.allow_overcommit.map(|v| vec![v.to_string()])));
     all.push((MODE, server.unix_mode.map(|mode| vec![format!("{mode:o}")])));
@@ -102,6 +103,8 @@ fn written(settings: &Settings) -> Flat {
         ("server.shards", server.shards.map(u64::from)),
         ("server.max_connections", server.max_connections.map(u64::from)),
         ("server.drain_timeout_ms", server.drain_timeout_ms),
+        ("server.drain_rate_per_s", server.drain_rate_per_s.map(u64::from)),
+        ("server.drain_retry_ms", server.drain_retry_ms),
         ("server.backlog", server.backlog.map(u64::from)),
         ("limits.fragments_max", limits.fragments_max.map(u64::from)),
         ("limits.head_bytes_max", wide(limits.head_bytes_max)),
@@ -173,6 +176,7 @@ fn toml_value(path: &str, values: &[String]) -> String {
         Form::Addresses(_) => format!("[{}]", quoted.join(", ")),
         Form::AdminAddress(_)
         | Form::LogFilter(_)
+        | Form::LogFormat(_)
         | Form::Mode(_)
         | Form::Policy(_)
         | Form::NamespacePolicies(_) => quoted.concat(),

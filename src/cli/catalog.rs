@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::keys::{Default, Form, Key, Reload};
 use crate::limits::{
-    HEAD_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, RECV_BUFFERS_MAX, SHARDS_MAX,
-    SLOTS_PER_SHARD_MAX, SUBSCRIPTIONS_MAX, TICK_MS, TOPICS_MAX,
+    DRAIN_RATE_PER_S, HEAD_BYTES_MAX, RECV_BUFFER_BYTES, RECV_BUFFERS, RECV_BUFFERS_MAX,
+    SHARDS_MAX, SLOTS_PER_SHARD_MAX, SUBSCRIPTIONS_MAX, TICK_MS, TOPICS_MAX,
 };
 use crate::pubsub::policy::SlowConsumer;
 use crate::ring::ListenAddr;
@@ -86,6 +86,19 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         section: "server",
+        name: "log_format",
+        flag: "log-format",
+        value_name: "FORMAT",
+        unit: "",
+        form: Form::LogFormat(|s, v| s.server.log_format = Some(v)),
+        reload: Reload::Restart,
+        shown: |e| text(e.log_format.name()),
+        default: Default::Text("auto"),
+        help: "How the log is written: text, json, journal (text with levels that journald reads), \
+               or auto: journal where journald reads it, else text",
+    },
+    Key {
+        section: "server",
         name: "drain_timeout_ms",
         flag: "drain-timeout-ms",
         value_name: "MS",
@@ -94,7 +107,33 @@ pub static KEYS: &[Key] = &[
         reload: Reload::Restart,
         shown: |e| e.config.drain_timeout_ms.to_string(),
         default: Default::Number(30_000),
-        help: "How long connections may take to close when the server is told to end",
+        help: "How long connections may take to close when the server is told to end; who has not \
+               been told shortly before is told then",
+    },
+    Key {
+        section: "server",
+        name: "drain_rate_per_s",
+        flag: "drain-rate-per-s",
+        value_name: "N",
+        unit: "connections/s",
+        form: Form::Integer(1..=1_000_000, |s, v| s.server.drain_rate_per_s = Some(v as u32)),
+        reload: Reload::Restart,
+        shown: |e| e.config.drain_rate_per_s.to_string(),
+        default: Default::Number(DRAIN_RATE_PER_S as u64),
+        help: "Connections of the whole server that are told to go in a second of a drain",
+    },
+    Key {
+        section: "server",
+        name: "drain_retry_ms",
+        flag: "drain-retry-ms",
+        value_name: "MS",
+        unit: "ms",
+        form: Form::Integer(0..=DAY_MS, |s, v| s.server.drain_retry_ms = Some(v)),
+        reload: Reload::Restart,
+        shown: |e| e.config.drain_retry_ms.to_string(),
+        default: Default::Number(5_000),
+        help: "A drain advises each client to come back after a random time of up to this; 0 for \
+               no advice",
     },
     Key {
         section: "server",

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 
 use super::CliError;
 use super::engine_args::EngineArgs;
+use super::log::LogFormat;
 use super::settings::Settings;
 use crate::control::listen::AdminAddr;
 use crate::limits::{EGRESS_TOTAL_BYTES_MAX, INGRESS_TOTAL_BYTES_MAX};
@@ -28,6 +29,8 @@ pub struct Effective {
     pub config: Config,
     /// The filter of log events.
     pub log: String,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// Whether to start although the memory plan does not fit.
     pub allow_overcommit: bool,
 }
@@ -56,6 +59,7 @@ impl Effective {
         Ok(Effective {
             config,
             log: settings.server.log.clone().unwrap_or_else(|| LOG.to_owned()),
+            log_format: settings.server.log_format.unwrap_or_default(),
             allow_overcommit: settings.server.allow_overcommit.unwrap_or(false),
         })
     }
@@ -88,6 +92,8 @@ fn configure(
     set(&mut config.shards, server.shards);
     set(&mut config.connections_max, server.max_connections);
     set(&mut config.drain_timeout_ms, server.drain_timeout_ms);
+    set(&mut config.drain_rate_per_s, server.drain_rate_per_s);
+    set(&mut config.drain_retry_ms, server.drain_retry_ms);
     set(&mut config.backlog, server.backlog);
     set(&mut config.unix_mode, server.unix_mode);
     set(&mut config.message_bytes_max, limits.message_bytes_max);

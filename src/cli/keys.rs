@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 pub use super::catalog::KEYS;
 use super::effective::Effective;
+use super::log::LogFormat;
 use super::settings::Settings;
 use crate::pubsub::policy::SlowConsumer;
 
@@ -66,6 +67,8 @@ pub enum Form {
     AdminAddress(fn(&mut Settings, String)),
     /// A filter of log events.
     LogFilter(fn(&mut Settings, String)),
+    /// How the log is written.
+    LogFormat(fn(&mut Settings, LogFormat)),
     /// Yes or no. The flag alone says yes.
     Switch(fn(&mut Settings, bool)),
     /// Permissions of a file, in octal digits.
@@ -86,6 +89,7 @@ impl Key {
             | Form::Addresses(_)
             | Form::AdminAddress(_)
             | Form::LogFilter(_)
+            | Form::LogFormat(_)
             | Form::Switch(_)
             | Form::Mode(_)
             | Form::Policy(_) => format!("{}.{}", self.section, self.name),
@@ -129,6 +133,7 @@ impl Key {
             Form::LogFilter(_) => "off, error, warn, info, debug or trace, or a list of \
                                    target=level with commas between them"
                 .to_owned(),
+            Form::LogFormat(_) => "auto, text, json or journal".to_owned(),
             Form::Switch(_) => "true or false".to_owned(),
             Form::Mode(_) => "octal digits of permissions, such as 0660".to_owned(),
             Form::Policy(_) => "close, drop_oldest or conflate".to_owned(),

@@ -3,13 +3,17 @@
 //! What is printed to standard error is an interface: one line for each listener, then
 //! `ringwire: ready`.
 
+use std::sync::Arc;
+
 use super::effective::Effective;
 use super::engine_args::EngineArgs;
+use super::log::Log;
+use super::settings::HANG_VARIABLE;
 use super::{CliError, show_warnings};
 use crate::base::ShardId;
 use crate::control::listen::AdminAddr;
 use crate::handler::Handler;
-use crate::ring::ListenAddr;
+use crate::ring::{ListenAddr, Listener, take_inherited};
 use crate::server::config::Config;
 use crate::server::host::HostMemory;
 use crate::server::plan::{Plan, Size};
@@ -25,7 +29,7 @@ where
     let memory_bytes = memory.map(|memory| memory.limit_bytes());
     let (settings, effective) =
         Effective::load(args, &defaults, memory_bytes, std::env::vars_os())?;
-    start_logging(&effective)?;
+    let _log = Log::start(&effective.log, effective.log_format)?;
     show_warnings(&settings);
     let plan = Plan::of(&effective.config);
     eprintln!("ringwire: memory plan: {plan}");
@@ -38,7 +42,10 @@ where
         let sizes = (Size(too_large.plan_bytes), Size(too_large.memory_bytes));
         eprintln!("ringwire: warning: the limits allow {} of {} of memory", sizes.0, sizes.1);
     }
-    let config = effective.config;
+    let mut config = effective.config;
+    let inherited = take_inherited().map_err(CliError::runtime)?;
+    use_inherited(&mut config, inherited, settings.server.listen.is_some())?;
+    config.hang_while_exists = std::env::var_os(HANG_VARIABLE).map(Into::into);
     let seen = config.clone();
     let running = Server::builder().config(config).handler(move |shard| make(&seen, shard)).start();
     let running = running.map_err(server_error)?;
@@ -46,11 +53,21 @@ where
     running.wait().map_err(server_error)
 }
 
-fn start_logging(effective: &Effective) -> Result<(), CliError> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&effective.log).map_err(CliError::usage)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber in one process (tests) is not worth a failure.
-    let _already_set = log.try_init();
+/// What the service manager listens on stands for addresses that are not set, and for those among
+/// the set ones that it has; the others are bound beside.
+fn use_inherited(
+    config: &mut Config,
+    inherited: Vec<Listener>,
+    is_listen_set: bool,
+) -> Result<(), CliError> {
+    if !inherited.is_empty() && !is_listen_set {
+        config.listen.clear();
+    }
+    for listener in inherited {
+        let addr = listener.local_addr().map_err(CliError::runtime)?;
+        config.listen.retain(|wanted| *wanted != addr);
+        config.inherited.push(Arc::new(listener));
+    }
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod file;
 mod interrupt;
 pub mod keys;
 pub mod launch;
+pub mod log;
 mod nearest;
 pub mod origin;
 pub mod publish;

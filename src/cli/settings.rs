@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use super::engine_args::EngineArgs;
 use super::file;
 use super::keys::KEYS;
+use super::log::LogFormat;
 use super::nearest::nearest;
 use super::origin::{Origin, SettingsError};
 use super::value::store;
@@ -17,8 +18,11 @@ use crate::pubsub::policy::SlowConsumer;
 
 /// Names the file that is read when the flag `--config` is not given.
 pub const CONFIG_VARIABLE: &str = "RINGWIRE_CONFIG";
+/// Names a file while which exists the first shard stands still: for tests of the watchdog.
+pub const HANG_VARIABLE: &str = "RINGWIRE_TEST_HANG_WHILE_EXISTS";
 /// Variables of other parts of the command.
-const OTHER_VARIABLES: [&str; 3] = [CONFIG_VARIABLE, "RINGWIRE_URL", "RINGWIRE_BLESS"];
+const OTHER_VARIABLES: [&str; 4] =
+    [CONFIG_VARIABLE, HANG_VARIABLE, "RINGWIRE_URL", "RINGWIRE_BLESS"];
 /// How far a variable may be from a known one to be taken for a slip: an orchestrator may well put
 /// variables of its own with our prefix into the environment, so an unknown one is no error.
 const SLIP_DISTANCE_MAX: usize = 2;
@@ -63,8 +67,14 @@ pub struct ServerSettings {
     pub unix_mode: Option<u32>,
     /// Whether to start although the memory plan does not fit.
     pub allow_overcommit: Option<bool>,
+    /// How it is written.
+    pub log_format: Option<LogFormat>,
     /// Time for connections to close at the end.
     pub drain_timeout_ms: Option<u64>,
+    /// Connections told to go in a second of it.
+    pub drain_rate_per_s: Option<u32>,
+    /// Advice to come back.
+    pub drain_retry_ms: Option<u64>,
 }
 
 /// `[limits]`
@@ -223,7 +233,10 @@ impl ServerSettings {
             backlog: self.backlog.or(weaker.backlog),
             unix_mode: self.unix_mode.or(weaker.unix_mode),
             allow_overcommit: self.allow_overcommit.or(weaker.allow_overcommit),
+            log_format: self.log_format.or(weaker.log_format),
             drain_timeout_ms: self.drain_timeout_ms.or(weaker.drain_timeout_ms),
+            drain_rate_per_s: self.drain_rate_per_s.or(weaker.drain_rate_per_s),
+            drain_retry_ms: self.drain_retry_ms.or(weaker.drain_retry_ms),
         }
     }
 }

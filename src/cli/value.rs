@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::keys::{Form, Key};
+use super::log::LogFormat;
 use super::origin::{Origin, SettingsError};
 use super::settings::Settings;
 use crate::control::listen::AdminAddr;
@@ -130,6 +131,7 @@ fn store_one(settings: &mut Settings, key: &Key, value: &str) -> Option<()> {
             let mode = u32::from_str_radix(digits, 8).ok()?;
             set(settings, Some(mode).filter(|mode| *mode <= 0o777)?);
         }
+        Form::LogFormat(set) => set(settings, LogFormat::named(value)?),
         Form::Policy(set) => set(settings, value.parse().ok()?),
         Form::Addresses(_) | Form::NamespacePolicies(_) => unreachable!("these are lists"),
     }

@@ -15,8 +15,13 @@ use crate::ws::protocol::Protocol;
 /// What a connection's phase owns. Each phase has its own payload and no other.
 #[derive(Debug)]
 pub enum Stage {
-    /// What has come of the request head, where it did not come in one piece.
-    Upgrading { head: Option<Box<PartialHead>> },
+    /// What has come of the request head.
+    Upgrading {
+        /// Where it did not come in one piece.
+        head: Option<Box<PartialHead>>,
+        /// When the connection was accepted: milliseconds of the monotonic clock, the low half.
+        since_ms: u32,
+    },
     /// The receiving side of the protocol.
     Open { protocol: Protocol },
     /// The same, waiting for the peer's close frame.
@@ -94,7 +99,7 @@ impl Table {
         let entry = self.conns.vacant_entry();
         let key =
             ConnKey { slot: Slot(entry.key() as u32), generation: Generation(self.generation) };
-        let stage = Stage::Upgrading { head: None };
+        let stage = Stage::Upgrading { head: None, since_ms: 0 };
         entry.insert(Conn { link: Link::new(key, file, peer, now), stage });
         Some(key)
     }

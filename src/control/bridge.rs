@@ -9,7 +9,7 @@ use crate::limits::{ASK_TIMEOUT_MS, ASKS_WAITING_MAX};
 use crate::metrics::Board;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -131,13 +131,19 @@ pub struct ServerState {
     pub started: Instant,
     /// The same for people.
     pub started_at: SystemTime,
+    /// Connections that the server may have; 0 while nobody has said.
+    pub connections_max: AtomicU64,
+    /// Octets that may wait for all of them; 0 while nobody has said.
+    pub egress_bytes_max: AtomicU64,
 }
 
 impl ServerState {
     /// Starting, now.
     pub fn new() -> Arc<Self> {
         let (started, started_at) = (Instant::now(), SystemTime::now());
-        Arc::new(ServerState { stage: AtomicU8::new(Stage::Starting as u8), started, started_at })
+        let stage = AtomicU8::new(Stage::Starting as u8);
+        let (connections_max, egress_bytes_max) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(ServerState { stage, started, started_at, connections_max, egress_bytes_max })
     }
 
     /// The present stage.

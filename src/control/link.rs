@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bridge::{Ask, Listed, Refused, Sequenced, ServerState, Stage};
+use super::drain::DrainRules;
 use super::event::Event;
 use super::jobs::{JobDone, Jobs};
 use super::questions::{Questions, answer};
@@ -22,6 +23,7 @@ use crate::limits::{
     ASKS_SWEEP_MS, ASKS_UNANSWERED_MAX, JOBS_GRACE_MS, JOBS_MAX, LANE_BUDGET, LANE_RETRY_MS,
     SHARDS_MAX,
 };
+use crate::metrics::{Board, Metric};
 use crate::pubsub::envelope::{ControlRequest, Parcel, Request, Response, Token};
 use crate::pubsub::home::home_of;
 use crate::pubsub::press::Press;
@@ -45,6 +47,10 @@ pub struct LinkParts {
     pub asks: mpsc::Receiver<Ask>,
     /// Octets of a message's data that may be published: what the shards allow their clients.
     pub publish_bytes_max: usize,
+    /// What the shards count.
+    pub board: Arc<Board>,
+    /// How a drain goes.
+    pub drain: DrainRules,
 }
 
 /// What a link listens to beside questions and shards.
@@ -67,6 +73,8 @@ pub struct Link {
     bell: Arc<ControlBell>,
     asks: mpsc::Receiver<Ask>,
     publish_bytes_max: usize,
+    board: Arc<Board>,
+    drain: DrainRules,
     state: Arc<ServerState>,
     questions: Questions,
     jobs: Jobs,
@@ -78,7 +86,7 @@ pub struct Link {
 impl Link {
     /// A link that has not said anything yet.
     pub fn new(parts: LinkParts, state: Arc<ServerState>) -> Link {
-        let LinkParts { mailbox, doorbell, bell, asks, publish_bytes_max } = parts;
+        let LinkParts { mailbox, doorbell, bell, asks, publish_bytes_max, board, drain } = parts;
         let shards = mailbox.participants() - 1;
         assert!((1..=usize::from(SHARDS_MAX)).contains(&shards), "{shards} shards");
         Link {
@@ -89,6 +97,8 @@ impl Link {
             bell,
             asks,
             publish_bytes_max,
+            board,
+            drain,
             state,
             questions: Questions::new(ASKS_UNANSWERED_MAX),
             jobs: Jobs::new(shards),
@@ -240,8 +250,9 @@ impl Link {
 
     fn owe_drain(&mut self) {
         self.state.advance(Stage::Draining);
+        let order = self.drain.order(self.board.total(Metric::ConnectionsOpen));
         for owed in &mut self.owed {
-            owed.push_back(Request::Control(ControlRequest::Drain));
+            owed.push_back(Request::Control(ControlRequest::Drain(order)));
         }
     }
 

@@ -6,11 +6,15 @@
 
 pub mod admin;
 pub mod bridge;
+pub mod drain;
 pub mod event;
 pub mod http;
 mod jobs;
 pub mod link;
 pub mod listen;
+pub mod log_limit;
+mod notices;
+pub mod notify;
 pub mod plane;
 pub mod prometheus;
 pub mod query;
@@ -19,13 +23,16 @@ pub mod rates;
 pub mod routes;
 pub mod signals;
 pub mod status;
+mod times;
 
 #[cfg(test)]
 mod tests;
 
 pub use admin::{AdminLimits, serve};
 pub use bridge::{Ask, Bridge, Refused, Sequenced, ServerState, Stage, TopicInfo};
+pub use drain::DrainRules;
 pub use event::Event;
 pub use link::{Link, LinkParts};
 pub use listen::{AdminAddr, AdminAddrError, AdminListener};
+pub use notify::Notifier;
 pub use plane::PlaneConfig;

@@ -7,10 +7,13 @@ use std::io;
 
 use super::admin::{AdminLimits, serve};
 use super::bridge::Bridge;
+use super::drain;
 use super::event::Event;
 use super::link::{Link, LinkEvents, LinkParts};
 use super::listen::AdminListener;
-use super::signals::Termination;
+use super::notices;
+use super::notify::{self, Notifier};
+use super::signals::{Received, Termination};
 
 /// What the control thread needs. Everything that can fail for an operator's mistake (addresses,
 /// limits) was done before.
@@ -23,9 +26,11 @@ pub struct PlaneConfig {
     pub bridge: Bridge,
     /// The way to the shards.
     pub link: LinkParts,
-    /// Whether SIGTERM and SIGINT are taken over: the first drains, the second raises `kill`. A
-    /// process that embeds the server may want to keep its own.
+    /// Whether SIGTERM, SIGINT and SIGUSR2 are taken over: the first of them drains, the second of
+    /// SIGTERM and SIGINT raises `kill`. A process that embeds the server may want to keep its own.
     pub takes_signals: bool,
+    /// Tells the service manager, if there is one.
+    pub notifier: Notifier,
     /// Told once signals are taken over: one that comes from then on is obeyed.
     pub started: std::sync::mpsc::Sender<()>,
     /// Raised when shards shall end without draining: they look at it whenever they wake, and all
@@ -74,6 +79,7 @@ async fn control(config: PlaneConfig) -> io::Result<usize> {
         bridge,
         link,
         takes_signals,
+        notifier,
         started,
         kill,
         shards_gone,
@@ -83,6 +89,7 @@ async fn control(config: PlaneConfig) -> io::Result<usize> {
     started.send(()).unwrap_or_default();
     let stop = Event::new();
     let events = LinkEvents { drain: bridge.drain.clone(), kill: kill.clone(), stop: stop.clone() };
+    let rules = link.drain;
     let linked = Link::new(link, bridge.state.clone()).run(events);
     let served = async {
         match admin {
@@ -96,23 +103,40 @@ async fn control(config: PlaneConfig) -> io::Result<usize> {
         }
         Ok(())
     };
+    let reported = async {
+        tokio::join!(
+            drain::report(&bridge, rules, &stop),
+            notices::tell(&bridge, &stop),
+            notify::keep_told(&bridge, &notifier, rules, &stop),
+        );
+        Ok(())
+    };
     let ended = async {
         shards_gone.wait().await;
         stop.raise();
         Ok(())
     };
-    let (jobs_left, (), (), ()) = tokio::try_join!(linked, served, signalled, ended)?;
+    let (jobs_left, (), (), (), ()) = tokio::try_join!(linked, served, signalled, reported, ended)?;
     Ok(jobs_left)
 }
 
-/// The first signal drains, the second ends.
+/// The first signal drains. SIGUSR2 never does more than that: who has sent it may still stop the
+/// service the usual way. The second of the others ends.
 async fn obey(mut termination: Termination, bridge: &Bridge, kill: &Event) {
-    let received = termination.next().await;
-    tracing::info!(signal = ?received, "draining; a second signal ends at once");
-    bridge.begin_drain();
-    let received = termination.next().await;
-    tracing::warn!(signal = ?received, "ending without draining any further");
-    kill.raise();
-    // Later ones change nothing, but must not find their default action either.
-    std::future::pending::<()>().await;
+    let mut is_ending = false;
+    loop {
+        let received = termination.next().await;
+        let ends = match received {
+            Received::Drain => false,
+            Received::Terminate | Received::Interrupt => true,
+        };
+        if ends && std::mem::replace(&mut is_ending, true) {
+            tracing::warn!(signal = ?received, "ending without draining any further");
+            // Later ones change nothing, but must not find their default action either.
+            kill.raise();
+        } else {
+            tracing::info!(signal = ?received, "told to drain; a second SIGTERM ends at once");
+            bridge.begin_drain();
+        }
+    }
 }

@@ -2,14 +2,20 @@
 //!
 //! One recorder for each server, held here and never installed globally, so several servers of one
 //! process do not mix. Every series is registered at the start: it shows as zero before its first
-//! increment. A scrape copies the board into the recorder and renders; it never stops a shard.
+//! increment. A scrape copies the board into the recorder and renders; it never stops a shard, and
+//! what it costs depends on the number of shards, not on that of connections.
 
 use super::bridge::{Bridge, Stage};
+use super::log_limit;
+use super::rates::Rates;
+use super::times;
 use crate::metrics::families::{self, Family, Kind, process};
 use crate::metrics::{Board, Metric};
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use nix::sys::resource::{Resource, getrlimit};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
 
 /// The media type of what [`Exporter::render`] gives.
@@ -22,14 +28,34 @@ pub struct Exporter {
     handle: PrometheusHandle,
     bridge: Bridge,
     series: Vec<(Metric, Series)>,
-    shards: Vec<(Gauge, Counter)>,
+    by_shard: Vec<ByShard>,
+    busy_ratios: Vec<Gauge>,
     ready: Gauge,
+    draining: Gauge,
     resident: Gauge,
     mapped: Gauge,
     open_fds: Gauge,
+    max_fds: Gauge,
+    connections_max: Gauge,
+    egress_max: Gauge,
+    log_left_out: Counter,
     refused: Counter,
     accept_failures: Counter,
 }
+
+/// One family with a series for each shard.
+struct ByShard {
+    metric: Metric,
+    series: Vec<Series>,
+}
+
+/// What is shown by shard as well as in sum: what an uneven load shows in.
+static BY_SHARD: [(&Family, Metric); 4] = [
+    (&process::SHARD_OPEN, Metric::ConnectionsOpen),
+    (&process::SHARD_TURNS, Metric::Turns),
+    (&process::SHARD_BUSY, Metric::LoopBusyMicroseconds),
+    (&process::SHARD_EGRESS, Metric::EgressQueuedBytes),
+];
 
 enum Series {
     Counter(Counter),
@@ -46,18 +72,30 @@ impl Exporter {
     /// Registers and describes every series.
     pub fn new(bridge: Bridge) -> Exporter {
         let recorder = PrometheusBuilder::new().build_recorder();
-        for family in families::ALL.iter().chain(process::ALL) {
+        // The processor's time is a fraction, which the recorder's counters can't hold.
+        let is_whole = |family: &&&'static Family| **family != &process::CPU;
+        for family in families::ALL.iter().chain(process::ALL).filter(is_whole) {
             describe(&recorder, family);
         }
         set_constants(&recorder, &bridge);
         Exporter {
             handle: recorder.handle(),
-            series: Metric::ALL.iter().map(|m| (*m, series(&recorder, *m))).collect(),
-            shards: (0..bridge.board.shards()).map(|shard| of_shard(&recorder, shard)).collect(),
+            series: Metric::ALL.iter().map(|m| (*m, of_all(&recorder, *m))).collect(),
+            by_shard: BY_SHARD
+                .map(|(family, metric)| by_shard(&recorder, family, metric, &bridge))
+                .into(),
+            busy_ratios: shard_labels(&bridge)
+                .map(|label| gauge(&recorder, &process::SHARD_BUSY_RATIO, label))
+                .collect(),
             ready: gauge(&recorder, &process::READY, None),
+            draining: gauge(&recorder, &process::DRAINING, None),
             resident: gauge(&recorder, &process::RESIDENT, None),
             mapped: gauge(&recorder, &process::VIRTUAL, None),
             open_fds: gauge(&recorder, &process::OPEN_FDS, None),
+            max_fds: gauge(&recorder, &process::MAX_FDS, None),
+            connections_max: gauge(&recorder, &process::CONNECTIONS_MAX, None),
+            egress_max: gauge(&recorder, &process::EGRESS_MAX, None),
+            log_left_out: counter(&recorder, &process::LOG_LEFT_OUT, None),
             refused: counter(&recorder, &process::ADMIN_REFUSED, None),
             accept_failures: counter(&recorder, &process::ADMIN_ACCEPT_FAILURES, None),
             bridge,
@@ -75,9 +113,17 @@ impl Exporter {
     }
 
     /// The text of a scrape, now.
-    pub fn render(&self) -> String {
+    pub fn render(&self, rates: &Rates) -> String {
         self.copy_board(&self.bridge.board);
-        self.ready.set(if self.bridge.state.stage() == Stage::Ready { 1.0 } else { 0.0 });
+        for (gauge, ratio) in self.busy_ratios.iter().zip(rates.busy_ratios()) {
+            gauge.set(ratio);
+        }
+        let state = &self.bridge.state;
+        self.connections_max.set(state.connections_max.load(Relaxed) as f64);
+        self.egress_max.set(state.egress_bytes_max.load(Relaxed) as f64);
+        let stage = self.bridge.state.stage();
+        self.ready.set(f64::from(u8::from(stage == Stage::Ready)));
+        self.draining.set(f64::from(u8::from(stage == Stage::Draining)));
         if let Some((mapped, resident)) = memory_bytes() {
             self.mapped.set(mapped as f64);
             self.resident.set(resident as f64);
@@ -86,22 +132,32 @@ impl Exporter {
             // Since Linux 6.2 the size is the count; walking a million entries would stall.
             self.open_fds.set(fds.len() as f64);
         }
-        self.handle.render()
+        if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            self.max_fds.set(soft as f64);
+        }
+        self.log_left_out.absolute(log_limit::left_out_total());
+        let mut text = self.handle.render();
+        times::render(&mut text, &self.bridge.board);
+        text
     }
 
     fn copy_board(&self, board: &Arc<Board>) {
         for (metric, series) in &self.series {
-            let total = board.total(*metric);
-            match series {
-                Series::Counter(counter) => counter.absolute(total),
-                Series::Gauge(gauge) => gauge.set(total as f64),
+            series.set(board.total(*metric));
+        }
+        for ByShard { metric, series } in &self.by_shard {
+            for (series, value) in series.iter().zip(board.per_shard(*metric)) {
+                series.set(value);
             }
         }
-        let open = board.per_shard(Metric::ConnectionsOpen);
-        let turns = board.per_shard(Metric::Turns);
-        for ((gauge, counter), (open, turns)) in self.shards.iter().zip(open.zip(turns)) {
-            gauge.set(open as f64);
-            counter.absolute(turns);
+    }
+}
+
+impl Series {
+    fn set(&self, value: u64) {
+        match self {
+            Series::Counter(counter) => counter.absolute(value),
+            Series::Gauge(gauge) => gauge.set(value as f64),
         }
     }
 }
@@ -111,6 +167,7 @@ fn describe(recorder: &PrometheusRecorder, family: &'static Family) {
     match family.kind {
         Kind::Counter => recorder.describe_counter(name, None, family.help.into()),
         Kind::Gauge => recorder.describe_gauge(name, None, family.help.into()),
+        Kind::Histogram => {}
     }
 }
 
@@ -124,18 +181,31 @@ fn set_constants(recorder: &PrometheusRecorder, bridge: &Bridge) {
     gauge(recorder, &process::START_TIME, None).set(started.as_secs_f64());
 }
 
-fn series(recorder: &PrometheusRecorder, metric: Metric) -> Series {
-    let label = metric.label().map(|(key, value)| (key, value.to_owned()));
-    match metric.family().kind {
-        Kind::Counter => Series::Counter(counter(recorder, metric.family(), label)),
-        Kind::Gauge => Series::Gauge(gauge(recorder, metric.family(), label)),
+fn series(recorder: &PrometheusRecorder, family: &'static Family, label: LabelPair) -> Series {
+    match family.kind {
+        Kind::Counter => Series::Counter(counter(recorder, family, label)),
+        Kind::Gauge => Series::Gauge(gauge(recorder, family, label)),
+        Kind::Histogram => unreachable!("bug: {} is rendered by `times`", family.name),
     }
 }
 
-fn of_shard(recorder: &PrometheusRecorder, shard: u16) -> (Gauge, Counter) {
-    let label = || Some(("shard", shard.to_string()));
-    let open = gauge(recorder, &process::SHARD_OPEN, label());
-    (open, counter(recorder, &process::SHARD_TURNS, label()))
+fn of_all(recorder: &PrometheusRecorder, metric: Metric) -> Series {
+    let label = metric.label().map(|(key, value)| (key, value.to_owned()));
+    series(recorder, metric.family(), label)
+}
+
+fn by_shard(
+    recorder: &PrometheusRecorder,
+    family: &'static Family,
+    metric: Metric,
+    bridge: &Bridge,
+) -> ByShard {
+    let series = shard_labels(bridge).map(|label| series(recorder, family, label)).collect();
+    ByShard { metric, series }
+}
+
+fn shard_labels(bridge: &Bridge) -> impl Iterator<Item = LabelPair> {
+    (0..bridge.board.shards()).map(|shard| Some(("shard", shard.to_string())))
 }
 
 type LabelPair = Option<(&'static str, String)>;
@@ -177,9 +247,13 @@ mod tests {
 
     #[test]
     fn every_series_is_there_once_from_the_start_with_help_and_type() {
-        let text = exporter(2).render();
-        for family in families::ALL.iter().chain(process::ALL) {
-            let kind = if family.kind == Kind::Counter { "counter" } else { "gauge" };
+        let text = exporter(2).render(&Rates::default());
+        for family in families::ALL.iter().chain(process::ALL).chain(families::timings::ALL) {
+            let kind = match family.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
             for line in [
                 format!("# HELP {} {}", family.name, family.help),
                 format!("# TYPE {} {kind}", family.name),
@@ -204,7 +278,7 @@ mod tests {
             one.bridge.board.publish(ShardId(shard), &mut counters);
         }
         one.bridge.state.advance(Stage::Ready);
-        let text = one.render();
+        let text = one.render(&Rates::default());
         for line in [
             "ringwire_connections_open 41",
             "ringwire_shard_connections_open{shard=\"1\"} 21",
@@ -214,7 +288,9 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
         }
-        assert!(other.render().lines().any(|l| l == "ringwire_connections_open 0"));
+        assert!(
+            other.render(&Rates::default()).lines().any(|l| l == "ringwire_connections_open 0")
+        );
     }
 
     #[test]

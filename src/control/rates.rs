@@ -22,7 +22,15 @@ pub const RATED: [(&str, Metric); 8] = [
 /// The latest samples.
 #[derive(Debug, Default)]
 pub struct Rates {
-    samples: VecDeque<(Instant, [u64; RATED.len()])>,
+    samples: VecDeque<Sample>,
+}
+
+#[derive(Debug)]
+struct Sample {
+    at: Instant,
+    totals: [u64; RATED.len()],
+    /// By shard: microseconds in turns.
+    busy: Box<[u64]>,
 }
 
 impl Rates {
@@ -31,18 +39,37 @@ impl Rates {
         if self.samples.len() == RATE_SAMPLES {
             self.samples.pop_front();
         }
-        self.samples.push_back((now, RATED.map(|(_, metric)| board.total(metric))));
+        let totals = RATED.map(|(_, metric)| board.total(metric));
+        let busy = board.per_shard(Metric::LoopBusyMicroseconds).collect();
+        self.samples.push_back(Sample { at: now, totals, busy });
     }
 
     /// Growth per second between the oldest sample and the newest; zero before there are two.
     pub fn per_second(&self) -> impl Iterator<Item = (&'static str, f64)> {
-        let span = self.samples.front().zip(self.samples.back());
+        let seconds = self.seconds();
         RATED.iter().enumerate().map(move |(index, (name, _))| {
-            let Some(((from, old), (to, new))) = span else { return (*name, 0.0) };
-            let seconds = to.duration_since(*from).as_secs_f64();
-            let grown = new[index].wrapping_sub(old[index]) as f64;
+            let Some((old, new)) = self.span() else { return (*name, 0.0) };
+            let grown = new.totals[index].wrapping_sub(old.totals[index]) as f64;
             (*name, if seconds > 0.0 { grown / seconds } else { 0.0 })
         })
+    }
+
+    /// Part of its time that each shard spent in turns; nothing before there are two samples.
+    pub fn busy_ratios(&self) -> impl Iterator<Item = f64> {
+        let span = self.span().filter(|_| self.seconds() > 0.0);
+        let most_us = self.seconds() * 1e6;
+        span.into_iter()
+            .flat_map(|(old, new)| old.busy.iter().zip(&new.busy))
+            .map(move |(old, new)| (new.wrapping_sub(*old) as f64 / most_us).min(1.0))
+    }
+
+    fn span(&self) -> Option<(&Sample, &Sample)> {
+        self.samples.front().zip(self.samples.back())
+    }
+
+    fn seconds(&self) -> f64 {
+        let between = |(old, new): (&Sample, &Sample)| new.at.duration_since(old.at).as_secs_f64();
+        self.span().map_or(0.0, between)
     }
 }
 
@@ -66,5 +93,18 @@ mod tests {
             assert!(rates.samples.len() <= RATE_SAMPLES);
         }
         assert_eq!(sent(&rates).map(|(_, rate)| rate), Some(40.0));
+    }
+
+    #[test]
+    fn a_shard_in_turns_for_half_of_its_time_is_half_busy() {
+        let (board, start) = (Board::new(2), Instant::now());
+        let (mut rates, mut counters) = (Rates::default(), ShardCounters::new());
+        assert_eq!(rates.busy_ratios().count(), 0);
+        for second in 0..30u64 {
+            counters.add(Metric::LoopBusyMicroseconds, 500_000);
+            board.publish(ShardId(1), &mut counters);
+            rates.sample(start + Duration::from_secs(second), &board);
+        }
+        assert_eq!(rates.busy_ratios().collect::<Vec<_>>(), [0.0, 0.5]);
     }
 }

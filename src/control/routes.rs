@@ -144,7 +144,10 @@ impl Admin {
         match route {
             Route::Health => Ok(answer(StatusCode::OK, TEXT, "ok\n")),
             Route::Ready => Ok(self.ready()),
-            Route::Metrics => Ok(answer(StatusCode::OK, CONTENT_TYPE, self.exporter.render())),
+            Route::Metrics => {
+                let text = self.exporter.render(&self.rates.borrow());
+                Ok(answer(StatusCode::OK, CONTENT_TYPE, text))
+            }
             Route::Publish => self.publish(request).await,
             Route::Broadcast => self.broadcast(request).await,
             Route::Topics => self.topics(request.uri().query().unwrap_or_default()).await,

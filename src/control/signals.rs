@@ -1,4 +1,4 @@
-//! Signals that end the process, as something to wait for.
+//! Signals that drain or end the process, as something to wait for.
 //!
 //! Installing them replaces their default action (immediate death) for the rest of the process.
 
@@ -7,11 +7,12 @@ use std::io;
 use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask the process to end.
+/// The signals that ask the process to drain or to end.
 #[derive(Debug)]
 pub struct Termination {
     terminate: Signal,
     interrupt: Signal,
+    drain: Signal,
 }
 
 /// Which one came.
@@ -21,24 +22,30 @@ pub enum Received {
     Terminate,
     /// SIGINT: a person at a terminal.
     Interrupt,
+    /// SIGUSR2: an operator who takes the server out of service before it is stopped.
+    Drain,
 }
 
 impl Termination {
-    /// Takes both signals over; one that comes after this is not lost. Needs a runtime.
+    /// Takes the signals over; one that comes after this is not lost. Needs a runtime.
     pub fn install() -> io::Result<Self> {
         Ok(Termination {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            drain: signal(SignalKind::user_defined2())?,
         })
     }
 
-    /// Waits for the next of them. A second one after the first means: do not drain, end now.
+    /// Waits for the next of them.
     pub async fn next(&mut self) -> Received {
         poll_fn(|cx| {
             if self.terminate.poll_recv(cx).is_ready() {
                 return Poll::Ready(Received::Terminate);
             }
-            self.interrupt.poll_recv(cx).map(|_| Received::Interrupt)
+            if self.interrupt.poll_recv(cx).is_ready() {
+                return Poll::Ready(Received::Interrupt);
+            }
+            self.drain.poll_recv(cx).map(|_| Received::Drain)
         })
         .await
     }
@@ -55,13 +62,15 @@ mod tests {
     }
 
     #[test]
-    fn both_signals_are_heard_and_the_process_lives_on() {
+    fn all_signals_are_heard_and_the_process_lives_on() {
         tokio_uring::start(async {
             let mut termination = Termination::install().expect("installed");
             kill("-TERM");
             assert_eq!(termination.next().await, Received::Terminate);
             kill("-INT");
             assert_eq!(termination.next().await, Received::Interrupt);
+            kill("-USR2");
+            assert_eq!(termination.next().await, Received::Drain);
         });
     }
 }

@@ -50,6 +50,7 @@ macro_rules! catalog {
 catalog! {
     ConnectionsAccepted = ACCEPTED;
     ConnectionsOpen = OPEN;
+    DirectDescriptors = DESCRIPTORS;
     ClosedNormal = CLOSED, "1000";
     ClosedGoingAway = CLOSED, "1001";
     ClosedProtocolError = CLOSED, "1002";
@@ -123,6 +124,8 @@ catalog! {
     DroppedByConflation = DELIVERIES_DROPPED, "conflate";
     SlowConsumersClosed = SLOW_CONSUMERS;
     LastWordsLost = LAST_WORDS_LOST;
+    DrainPaced = DRAINED, "paced";
+    DrainLate = DRAINED, "late";
     Topics = TOPICS;
     Subscriptions = SUBSCRIPTIONS;
     ErrorBadRequest = ERRORS_SENT, "bad_request";
@@ -144,9 +147,11 @@ catalog! {
     QueuedSends = QUEUED_SENDS;
 
     LaneFull = LANE_FULL;
+    LaneDepth = LANE_DEPTH;
     LaneRequests = LANE_REQUESTS;
     LaneResponses = LANE_RESPONSES;
     DoorbellsRung = DOORBELLS;
+    ShardsRunning = SHARDS_RUNNING;
     Turns = TURNS;
     LoopBusyMicroseconds = BUSY;
     RecvStarved = RECV_STARVED;
@@ -300,7 +305,9 @@ mod tests {
     #[test]
     fn families_are_named_once_by_the_rules_and_all_have_series() {
         let mut names = HashSet::new();
-        for family in families::ALL.iter().chain(families::process::ALL) {
+        for family in
+            families::ALL.iter().chain(families::process::ALL).chain(families::timings::ALL)
+        {
             assert!(names.insert(family.name), "{} twice", family.name);
             assert!(is_name(family.name), "{}", family.name);
             let counts = family.kind == Kind::Counter;

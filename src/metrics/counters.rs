@@ -5,6 +5,7 @@
 //! read from two turns: each is exact, together they are not a snapshot.
 
 use super::catalog::Metric;
+use super::timings::{BUCKETS, Bucket, PublishedTimings, ShardTimings, Timing};
 use crate::base::ShardId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,13 +18,17 @@ pub struct ShardCounters {
     values: [u64; Metric::COUNT],
     /// One bit for each value that changed since it was published.
     dirty: [u64; WORDS],
+    timings: ShardTimings,
 }
 
 /// One shard's values for others to read. Aligned so that two shards never write to one cache
 /// line, nor to the pair of lines that the prefetcher takes together.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Published([AtomicU64; Metric::COUNT]);
+struct Published {
+    values: [AtomicU64; Metric::COUNT],
+    timings: PublishedTimings,
+}
 
 /// The published counters of all shards.
 #[derive(Debug)]
@@ -33,7 +38,11 @@ pub struct Board {
 
 impl Default for ShardCounters {
     fn default() -> Self {
-        ShardCounters { values: [0; Metric::COUNT], dirty: [0; WORDS] }
+        ShardCounters {
+            values: [0; Metric::COUNT],
+            dirty: [0; WORDS],
+            timings: ShardTimings::default(),
+        }
     }
 }
 
@@ -63,6 +72,12 @@ impl ShardCounters {
         self.dirty[index / 64] |= 1 << (index % 64);
     }
 
+    /// Counts something that took so many microseconds.
+    #[inline]
+    pub fn observe(&mut self, timing: Timing, us: u64) {
+        self.timings.observe(timing, us);
+    }
+
     /// The present value.
     #[inline]
     pub fn get(&self, metric: Metric) -> u64 {
@@ -73,7 +88,10 @@ impl ShardCounters {
 impl Board {
     /// A board of zeros for `shards` shards.
     pub fn new(shards: u16) -> Arc<Board> {
-        let row = |_| Published(std::array::from_fn(|_| AtomicU64::new(0)));
+        let row = |_| Published {
+            values: std::array::from_fn(|_| AtomicU64::new(0)),
+            timings: PublishedTimings::new(),
+        };
         Arc::new(Board { shards: (0..shards).map(row).collect() })
     }
 
@@ -85,7 +103,7 @@ impl Board {
     /// Stores what has changed in the shard's counters since the last call. Only the shard itself
     /// may call this for its row, once per turn.
     pub fn publish(&self, shard: ShardId, counters: &mut ShardCounters) {
-        let row = &self.shards[shard.index()].0;
+        let Published { values: row, timings } = &self.shards[shard.index()];
         for (word, dirty) in counters.dirty.iter_mut().enumerate() {
             while *dirty != 0 {
                 let index = word * 64 + dirty.trailing_zeros() as usize;
@@ -93,6 +111,7 @@ impl Board {
                 *dirty &= *dirty - 1;
             }
         }
+        timings.publish(&mut counters.timings);
     }
 
     /// The sum over all shards.
@@ -100,9 +119,21 @@ impl Board {
         self.per_shard(metric).fold(0, u64::wrapping_add)
     }
 
+    /// The buckets of a timing, summed over all shards.
+    pub fn timing(&self, timing: Timing) -> [Bucket; BUCKETS] {
+        let mut sums = [Bucket::default(); BUCKETS];
+        for row in &self.shards {
+            for (sum, bucket) in sums.iter_mut().zip(row.timings.read(timing)) {
+                sum.count += bucket.count;
+                sum.sum_us += bucket.sum_us;
+            }
+        }
+        sums
+    }
+
     /// The value of each shard, in the order of their numbers.
     pub fn per_shard(&self, metric: Metric) -> impl Iterator<Item = u64> + '_ {
-        self.shards.iter().map(move |row| row.0[metric.index()].load(Relaxed))
+        self.shards.iter().map(move |row| row.values[metric.index()].load(Relaxed))
     }
 }
 
@@ -123,7 +154,7 @@ mod tests {
         let mut counters = ShardCounters::new();
         counters.inc(Metric::Turns);
         board.publish(ShardId(0), &mut counters);
-        board.shards[0].0[Metric::Turns.index()].store(77, Relaxed);
+        board.shards[0].values[Metric::Turns.index()].store(77, Relaxed);
         counters.inc(Metric::PongsSent);
         board.publish(ShardId(0), &mut counters);
         assert_eq!(board.total(Metric::Turns), 77, "unchanged, so not stored again");

@@ -1,7 +1,7 @@
 //! Keeps `docs/metrics.md` equal to the catalog. `RINGWIRE_BLESS=1 cargo test metrics` writes it.
 
 use super::families::{self, Family, Kind};
-use super::{Metric, families::process};
+use super::{Metric, Timing, families::process, families::timings};
 use std::fmt::Write;
 
 const HEAD: &str = "# Metrics
@@ -9,7 +9,8 @@ const HEAD: &str = "# Metrics
 What `GET /metrics` on the admin listener gives. This page is generated from
 `src/metrics/families.rs` and `src/metrics/catalog.rs`; after a change there, write it anew with
 `RINGWIRE_BLESS=1 cargo test --lib metrics`. All series exist from the start, so a rate never
-misses its first increment.
+misses its first increment. How many there are depends on the number of shards alone: no label
+carries what a client chooses (a topic, a user, an address).
 
 ";
 
@@ -31,6 +32,7 @@ fn table(title: &str, all: &[&Family]) -> String {
         let kind = match family.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         let label = label_of(family);
         writeln!(page, "| `{}` | {kind} | {label} | {} |", family.name, family.help)
@@ -39,10 +41,20 @@ fn table(title: &str, all: &[&Family]) -> String {
     page
 }
 
+fn bounds() -> String {
+    let mut text = "\nThe bounds of their buckets (`le`), in seconds:\n\n".to_owned();
+    for timing in Timing::ALL {
+        let bounds = timing.bounds_us().map(|us| (us as f64 / 1e6).to_string());
+        writeln!(text, "- `{}`: {}", timing.family().name, bounds.join(", ")).expect("taken");
+    }
+    text
+}
+
 fn page() -> String {
     let shards = table("Counted by the shards", families::ALL);
+    let times = table("Times", timings::ALL) + &bounds();
     let process = table("Of the process", process::ALL);
-    format!("{HEAD}{shards}\n{process}")
+    format!("{HEAD}{shards}\n{times}\n{process}")
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub enum Kind {
     Counter,
     /// Up and down.
     Gauge,
+    /// Counts of times in buckets, with their sum.
+    Histogram,
 }
 
 /// One family, as Prometheus understands the word.
@@ -34,6 +36,10 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: Kind::Gauge, help, label: None }
 }
 
+const fn histogram(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Histogram, help, label: None }
+}
+
 impl Family {
     const fn by(mut self, label: &'static str) -> Family {
         self.label = Some(label);
@@ -55,6 +61,8 @@ macro_rules! families {
 families! {
     ACCEPTED = counter("ringwire_connections_accepted_total", "TCP connections accepted.");
     OPEN = gauge("ringwire_connections_open", "WebSocket connections that are open.");
+    DESCRIPTORS = gauge("ringwire_direct_descriptors_open",
+        "Connections in any phase: handshakes, and those that are ending, included.");
     CLOSED = counter("ringwire_connections_closed_total",
         "WebSocket connections ended, by close code (1005: none given, 1006: without a close).")
         .by("code");
@@ -92,6 +100,9 @@ families! {
         .by("policy");
     SLOW_CONSUMERS = counter("ringwire_slow_consumers_closed_total",
         "Connections closed because they read too slowly.");
+    DRAINED = counter("ringwire_drained_total",
+        "Connections told to go by a drain, at its pace or all at once near its deadline.")
+        .by("when");
     TOPICS = gauge("ringwire_topics", "Topics whose home is here.");
     SUBSCRIPTIONS = gauge("ringwire_subscriptions", "Subscriptions held by connections.");
     ERRORS_SENT = counter("ringwire_errors_sent_total", "Errors answered to clients, by code.")
@@ -114,9 +125,13 @@ families! {
         "Close frames that no room was left for.");
     LANE_FULL = counter("ringwire_lane_full_total",
         "Envelopes that found the lane to another shard full.");
+    LANE_DEPTH = gauge("ringwire_lane_depth",
+        "Envelopes that waited in lanes when shards last looked, which they do once a second.");
     LANE_REQUESTS = counter("ringwire_lane_requests_total", "Requests sent to other shards.");
     LANE_RESPONSES = counter("ringwire_lane_responses_total", "Answers sent to other shards.");
     DOORBELLS = counter("ringwire_doorbells_rung_total", "Sleeping shards woken.");
+    SHARDS_RUNNING = gauge("ringwire_shards_running",
+        "Shards whose event loop runs: all of them, but while starting and draining.");
     TURNS = counter("ringwire_turns_total", "Turns of the event loop.");
     BUSY = counter("ringwire_loop_busy_microseconds_total",
         "Time in turns, without the time spent waiting for the kernel.");
@@ -128,6 +143,25 @@ families! {
         "Submissions forced in the middle of a turn because the SQ was full.");
     STALE = counter("ringwire_stale_completions_total",
         "Completions for a connection that has ended.");
+}
+
+/// Families of times.
+pub mod timings {
+    use super::{Family, histogram};
+
+    /// See [`crate::metrics::Timing::Handshake`].
+    pub static HANDSHAKE: Family = histogram(
+        "ringwire_handshake_seconds",
+        "Time from an accept to the answer 101, as the event loop sees it (whole milliseconds).",
+    );
+    /// See [`crate::metrics::Timing::Turn`].
+    pub static TURN: Family = histogram(
+        "ringwire_turn_seconds",
+        "Time of a turn of the event loop, without the wait for the kernel.",
+    );
+
+    /// All of them.
+    pub static ALL: &[&Family] = &[&HANDSHAKE, &TURN];
 }
 
 /// Families of the whole process, which the scrape adds; no shard counts them.
@@ -151,18 +185,58 @@ pub mod process {
         "process_open_fds",
         "Descriptors of the process; connections on direct descriptors are not among them.",
     );
+    /// How many descriptors there may be.
+    pub static MAX_FDS: Family =
+        gauge("process_max_fds", "Descriptors that the process may have (RLIMIT_NOFILE).");
+    /// Processor time.
+    pub static CPU: Family =
+        counter("process_cpu_seconds_total", "User and system time of the process, in seconds.");
+    /// The limit of connections.
+    pub static CONNECTIONS_MAX: Family = gauge(
+        "ringwire_connections_max",
+        "Connections that the server may have (server.max_connections).",
+    );
+    /// The limit of what waits to be sent.
+    pub static EGRESS_MAX: Family = gauge(
+        "ringwire_egress_max_bytes",
+        "Octets that may wait to be sent, over all connections (limits.egress_total_bytes_max).",
+    );
     /// How many shards run.
     pub static SHARDS: Family = gauge("ringwire_shards", "Shards that the process runs.");
     /// Whether new connections are taken.
     pub static READY: Family =
         gauge("ringwire_ready", "1 when ready; 0 while starting or draining.");
+    /// Whether connections are being told to go.
+    pub static DRAINING: Family =
+        gauge("ringwire_draining", "1 from the order to drain on, else 0.");
     /// Open connections of each shard.
     pub static SHARD_OPEN: Family =
         gauge("ringwire_shard_connections_open", "WebSocket connections open, by shard.")
             .by("shard");
+    /// Time in turns of each shard.
+    pub static SHARD_BUSY: Family = counter(
+        "ringwire_shard_loop_busy_microseconds_total",
+        "Time in turns, without the time spent waiting for the kernel, by shard.",
+    )
+    .by("shard");
+    /// The same as a part of all time.
+    pub static SHARD_BUSY_RATIO: Family = gauge(
+        "ringwire_shard_loop_busy_ratio",
+        "Part of the last ten seconds that the shard spent in turns; 1 is a full core.",
+    )
+    .by("shard");
+    /// What waits to be sent of each shard.
+    pub static SHARD_EGRESS: Family =
+        gauge("ringwire_shard_egress_queued_bytes", "Octets that wait to be sent, by shard.")
+            .by("shard");
     /// Turns of each shard.
     pub static SHARD_TURNS: Family =
         counter("ringwire_shard_turns_total", "Turns of the event loop, by shard.").by("shard");
+    /// Log events left out.
+    pub static LOG_LEFT_OUT: Family = counter(
+        "ringwire_log_events_left_out_total",
+        "Log events that were not written because their cause had been told often enough.",
+    );
     /// Refusals of the admin listener.
     pub static ADMIN_REFUSED: Family = counter(
         "ringwire_admin_connections_refused_total",
@@ -181,10 +255,19 @@ pub mod process {
         &RESIDENT,
         &VIRTUAL,
         &OPEN_FDS,
+        &MAX_FDS,
+        &CPU,
+        &CONNECTIONS_MAX,
+        &EGRESS_MAX,
         &SHARDS,
         &READY,
+        &DRAINING,
         &SHARD_OPEN,
         &SHARD_TURNS,
+        &SHARD_BUSY,
+        &SHARD_BUSY_RATIO,
+        &SHARD_EGRESS,
+        &LOG_LEFT_OUT,
         &ADMIN_REFUSED,
         &ADMIN_ACCEPT_FAILURES,
     ];

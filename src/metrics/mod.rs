@@ -7,6 +7,7 @@
 pub mod catalog;
 pub mod counters;
 pub mod families;
+pub mod timings;
 
 #[cfg(test)]
 mod document;
@@ -14,3 +15,4 @@ mod document;
 pub use catalog::Metric;
 pub use counters::{Board, ShardCounters};
 pub use families::{Family, Kind};
+pub use timings::Timing;

@@ -157,9 +157,20 @@ pub enum ControlRequest {
     /// List topics that live here.
     Topics { ticket: u32, prefix: Box<str>, limit: u32 },
     /// Stop accepting and close every connection with 1001.
-    Drain,
+    Drain(DrainOrder),
     /// Work that left the shard has come back.
     JobDone { job: u32, result: JobResult },
+}
+
+/// How a shard lets its connections go. The default is: all at once, and without advice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DrainOrder {
+    /// Over how long those that are open at the beginning are told to go, one after the other.
+    pub spread_ms: u64,
+    /// After how long all the others are told at once.
+    pub late_ms: u64,
+    /// Each is advised to come back after a random time of up to this; none gives no advice.
+    pub retry_ms_max: u64,
 }
 
 /// What a job gave: its value, or the fact that it panicked.
@@ -178,7 +189,7 @@ impl std::fmt::Debug for ControlRequest {
             ControlRequest::Topics { ticket, prefix, limit } => {
                 write!(f, "Topics({ticket}, {prefix:?}, {limit})")
             }
-            ControlRequest::Drain => write!(f, "Drain"),
+            ControlRequest::Drain(order) => write!(f, "Drain({order:?})"),
             ControlRequest::JobDone { job, result } => {
                 write!(f, "JobDone({job}, ok: {})", result.is_ok())
             }

@@ -11,6 +11,7 @@
 
 use std::cell::UnsafeCell;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd};
@@ -198,7 +199,7 @@ impl Acceptor {
             let storage = std::mem::transmute_copy(&address.storage);
             socket2::SockAddr::new(storage, address.len)
         };
-        address.as_socket().map_or(PeerAddr::Unknown, PeerAddr::Inet)
+        address.as_socket().map_or(PeerAddr::Unknown, |peer| PeerAddr::Inet(canonical(peer)))
     }
 }
 
@@ -206,6 +207,18 @@ impl Address {
     fn empty() -> UnsafeCell<Address> {
         // SAFETY: `sockaddr_storage` is plain integers; all zero is "no address".
         UnsafeCell::new(Address { storage: unsafe { std::mem::zeroed() }, len: 0 })
+    }
+}
+
+/// A socket for both families, which we never make but may inherit, shows IPv4 peers in IPv6's
+/// clothes.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    match peer {
+        SocketAddr::V4(_) => peer,
+        SocketAddr::V6(v6) => match v6.ip().to_canonical() {
+            ip @ IpAddr::V4(_) => SocketAddr::new(ip, v6.port()),
+            IpAddr::V6(_) => peer,
+        },
     }
 }
 

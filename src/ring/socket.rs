@@ -1,7 +1,9 @@
 //! Listening sockets, made before the shards start.
 //!
 //! Owns their creation and options. A TCP address gets one socket per shard (SO_REUSEPORT), and the
-//! kernel spreads connections over them by hash; a Unix path has one socket that all shards share.
+//! kernel spreads connections over them by hash; a Unix path has one socket that all shards share,
+//! and so has what the service manager hands over: there may be more or fewer shards after a
+//! restart, and no queue of connections may be left without a shard that accepts from it.
 //! What a connection needs (TCP_NODELAY) is set on the listener, because it is inherited and a
 //! direct descriptor has no setsockopt(2) on older kernels.
 
@@ -46,6 +48,8 @@ pub struct ListenOptions {
 pub struct Listener {
     socket: Socket,
     kind: ListenerKind,
+    /// Somebody else made it and listens on.
+    is_inherited: bool,
 }
 
 impl Listener {
@@ -89,11 +93,15 @@ impl Listener {
         if kind == ListenerKind::Inet {
             socket.set_tcp_nodelay(true)?;
         }
-        Ok(Listener { socket, kind })
+        Ok(Listener { socket, kind, is_inherited: true })
     }
 
-    /// Listens no more, for all who share the socket (tcp(7): shutdown(2) ends LISTEN).
+    /// Listens no more, for all who share the socket (tcp(7): shutdown(2) ends LISTEN). One that
+    /// somebody else has made is left alone: who connects waits there for the next process.
     pub fn stop(&self) {
+        if self.is_inherited {
+            return;
+        }
         if let Err(error) = self.socket.shutdown(std::net::Shutdown::Both) {
             // Another shard has been faster with a socket that both share.
             tracing::debug!(%error, "a listener had been stopped");
@@ -102,7 +110,8 @@ impl Listener {
 
     /// The same socket for another shard.
     pub fn try_clone(&self) -> io::Result<Listener> {
-        Ok(Listener { socket: self.socket.try_clone()?, kind: self.kind })
+        let socket = self.socket.try_clone()?;
+        Ok(Listener { socket, kind: self.kind, is_inherited: self.is_inherited })
     }
 
     /// Where it listens, with the port that the kernel chose.
@@ -150,7 +159,7 @@ fn bind_tcp(addr: SocketAddr, options: ListenOptions) -> io::Result<Listener> {
     }
     socket.bind(&addr.into())?;
     socket.listen(options.backlog)?;
-    Ok(Listener { socket, kind: ListenerKind::Inet })
+    Ok(Listener { socket, kind: ListenerKind::Inet, is_inherited: false })
 }
 
 fn bind_unix(path: &Path, options: ListenOptions) -> io::Result<Listener> {
@@ -160,7 +169,7 @@ fn bind_unix(path: &Path, options: ListenOptions) -> io::Result<Listener> {
     // Nobody can connect before listen(2), so the file never serves with other permissions.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(options.unix_mode))?;
     socket.listen(options.backlog)?;
-    Ok(Listener { socket, kind: ListenerKind::Unix })
+    Ok(Listener { socket, kind: ListenerKind::Unix, is_inherited: false })
 }
 
 /// Removes the file of a socket that nobody listens on any more, and nothing else.

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,9 +20,11 @@ use crate::base::ShardId;
 use crate::conn::outbox::EgressLimits;
 use crate::control::admin::AdminLimits;
 use crate::control::bridge::{Bridge, ServerState, Stage};
+use crate::control::drain::DrainRules;
 use crate::control::event::Event;
 use crate::control::link::LinkParts;
 use crate::control::listen::AdminListener;
+use crate::control::notify::Notifier;
 use crate::control::plane::{self, PlaneConfig};
 use crate::handler::Handler;
 use crate::limits::{ACCEPTS_IN_FLIGHT, CQ_ENTRIES, SQ_ENTRIES};
@@ -47,8 +50,7 @@ struct Seat {
     mailbox: Mailbox,
     board: Arc<Board>,
     clock: Clock,
-    drain_timeout: Duration,
-    kill: Event,
+    rules: shell::Rules,
     seed: u64,
 }
 
@@ -88,6 +90,8 @@ where
     let admin_addr = admin_addr.map_err(kernel("asking where the admin interface listens"))?;
     let board = Board::new(config.shards);
     let state = ServerState::new();
+    state.connections_max.store(u64::from(config.connections_max), Ordering::Relaxed);
+    state.egress_bytes_max.store(config.egress_total_bytes_max as u64, Ordering::Relaxed);
     let drain = Event::new();
     let (bridge, asks) = Bridge::new(Arc::clone(&board), Arc::clone(&state), drain.clone());
     let bell = Arc::new(ControlBell::new().map_err(kernel("making an eventfd"))?);
@@ -108,6 +112,8 @@ where
         bell,
         asks,
         publish_bytes_max: config.message_bytes_max,
+        board: Arc::clone(&board),
+        drain: drain_rules(&config),
     };
     let (started, has_started) = channel();
     let control = spawn_control(PlaneConfig {
@@ -116,6 +122,7 @@ where
         bridge,
         link,
         takes_signals: config.handles_signals,
+        notifier: if config.notifies_manager { Notifier::from_env() } else { Notifier::default() },
         started,
         kill: kill.clone(),
         shards_gone: shards_gone.clone(),
@@ -137,13 +144,23 @@ where
         shards_gone.raise();
         kernel("starting a thread")(error)
     })?;
-    let warnings = features.warnings.iter().map(ToString::to_string).collect();
+    let slow_drain = drain_rules(&config).warning(config.connections_max.into());
+    let warnings = features.warnings.iter().map(ToString::to_string).chain(slow_drain).collect();
     Ok(Running { listen: addrs, admin: admin_addr, plan, warnings, drain, thread: Some(thread) })
+}
+
+fn drain_rules(config: &Config) -> DrainRules {
+    DrainRules {
+        rate_per_s: config.drain_rate_per_s,
+        timeout_ms: config.drain_timeout_ms,
+        close_timeout_ms: config.close_timeout_ms,
+        retry_ms_max: config.drain_retry_ms,
+    }
 }
 
 fn probe(config: &Config) -> Result<Features, ServerError> {
     let shards = u32::from(config.shards);
-    let listeners = config.listen.len() as u64;
+    let listeners = config.listeners() as u64;
     let needs = Needs {
         rings: shards,
         connections_per_ring: plan::connections_per_shard(config),
@@ -167,6 +184,13 @@ fn bind(config: &Config) -> Result<(Vec<ListenAddr>, Vec<Vec<Listener>>), Server
         addrs.push(listeners[0].local_addr().map_err(refused)?);
         for (shard, listener) in by_shard.iter_mut().zip(listeners) {
             shard.push(listener);
+        }
+    }
+    for inherited in &config.inherited {
+        let refused = |error| ServerError::Listen { addr: "an inherited socket".to_owned(), error };
+        addrs.push(inherited.local_addr().map_err(refused)?);
+        for shard in &mut by_shard {
+            shard.push(inherited.try_clone().map_err(refused)?);
         }
     }
     Ok((addrs, by_shard))
@@ -219,8 +243,11 @@ fn seats(
             mailbox,
             board: Arc::clone(board),
             clock,
-            drain_timeout: Duration::from_millis(config.drain_timeout_ms),
-            kill: kill.clone(),
+            rules: shell::Rules {
+                drain_timeout: Duration::from_millis(config.drain_timeout_ms),
+                kill: kill.clone(),
+                hang_while_exists: config.hang_while_exists.clone().filter(|_| index == 0),
+            },
             seed: boot_seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index as u64),
         });
     }
@@ -230,7 +257,7 @@ fn seats(
 fn shard_config(config: &Config) -> ShardConfig {
     let shards = usize::from(config.shards);
     ShardConfig {
-        listeners: config.listen.len() as u16,
+        listeners: config.listeners() as u16,
         connections_max: plan::connections_per_shard(config),
         arena_bytes: plan::arena_bytes(config),
         egress: EgressLimits {
@@ -304,8 +331,7 @@ fn work<H: Handler>(seat: Seat, lines: &Lines, make: &dyn Fn(ShardId) -> H) {
     let (config, handler) = (seat.config, make(seat.me));
     let mut shard =
         Shard::new(seat.me, config, seat.admission, seat.mailbox, handler, seat.seed, now);
-    let rules = shell::Rules { drain_timeout: seat.drain_timeout, kill: seat.kill };
-    let result = shell::run(&mut shard, &mut driver, seat.clock, &seat.board, &rules);
+    let result = shell::run(&mut shard, &mut driver, seat.clock, &seat.board, &seat.rules);
     if lines.ended.send(result).is_ok() {
         // Nothing is ever sent here: it ends when the supervisor lets go.
         let _released: Result<(), _> = lines.release.recv();

@@ -126,9 +126,24 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether SIGTERM and SIGINT drain the server (they do by default).
+    /// Sets how a drain goes: connections that are told to go in a second, and the time after which
+    /// the server ends whoever is left, in milliseconds.
+    pub fn drain(mut self, rate_per_s: u32, timeout_ms: u64) -> Self {
+        self.config.drain_rate_per_s = rate_per_s;
+        self.config.drain_timeout_ms = timeout_ms;
+        self
+    }
+
+    /// Whether SIGTERM, SIGINT and SIGUSR2 drain the server (they do by default).
     pub fn handles_signals(mut self, handles_signals: bool) -> Self {
         self.config.handles_signals = handles_signals;
+        self
+    }
+
+    /// Whether the service manager is told how the server is, where `NOTIFY_SOCKET` names one (it
+    /// is by default).
+    pub fn notifies_manager(mut self, notifies_manager: bool) -> Self {
+        self.config.notifies_manager = notifies_manager;
         self
     }
 

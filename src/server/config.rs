@@ -4,11 +4,13 @@
 //! thing that can be wrong has an error that says what to change.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::control::listen::AdminAddr;
 use crate::limits::{self, SHARDS_MAX};
 use crate::pubsub::policy::Policies;
-use crate::ring::ListenAddr;
+use crate::ring::{ListenAddr, Listener};
 
 /// The port for clients, by default.
 pub const CLIENT_PORT: u16 = 9001;
@@ -20,6 +22,9 @@ pub const ADMIN_PORT: u16 = 9002;
 pub struct Config {
     /// Where clients connect.
     pub listen: Vec<ListenAddr>,
+    /// Sockets that somebody else listens on, such as the service manager. Every shard accepts from
+    /// each, and a drain leaves them listening.
+    pub inherited: Vec<Arc<Listener>>,
     /// Where operators connect; none for no admin interface.
     pub admin: Option<AdminAddr>,
     /// Threads of the data plane, with one ring each. May exceed the number of cores.
@@ -56,14 +61,24 @@ pub struct Config {
     pub handshake_timeout_ms: u64,
     /// Time for the closing handshake, in milliseconds.
     pub close_timeout_ms: u64,
-    /// Time for all connections to end when the server goes down, in milliseconds.
+    /// Time for all connections to end when the server goes down, in milliseconds: the rest of them
+    /// are told at once shortly before.
     pub drain_timeout_ms: u64,
+    /// Connections of all shards that a drain tells to go in a second.
+    pub drain_rate_per_s: u32,
+    /// A drain advises clients to come back after a random time of up to this; 0 for no advice.
+    pub drain_retry_ms: u64,
     /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
     pub backlog: u32,
     /// Permissions of Unix sockets for clients.
     pub unix_mode: u32,
-    /// Whether SIGTERM and SIGINT drain the server.
+    /// Whether SIGTERM, SIGINT and SIGUSR2 drain the server.
     pub handles_signals: bool,
+    /// Whether the service manager, if there is one, is told how the server is.
+    pub notifies_manager: bool,
+    /// The first shard stands still while this file exists: a hook for tests of the watchdog.
+    #[doc(hidden)]
+    pub hang_while_exists: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -72,6 +87,7 @@ impl Default for Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Config {
             listen: vec![ListenAddr::Tcp(client)],
+            inherited: Vec::new(),
             admin: None,
             shards: cores.min(usize::from(SHARDS_MAX)) as u16,
             connections_max: 10_000,
@@ -91,9 +107,13 @@ impl Default for Config {
             handshake_timeout_ms: 10_000,
             close_timeout_ms: 5_000,
             drain_timeout_ms: 30_000,
+            drain_rate_per_s: limits::DRAIN_RATE_PER_S,
+            drain_retry_ms: 5_000,
             backlog: 4096,
             unix_mode: 0o660,
             handles_signals: true,
+            notifies_manager: true,
+            hang_while_exists: None,
         }
     }
 }
@@ -163,9 +183,14 @@ impl ConfigError {
 }
 
 impl Config {
+    /// Sockets that each shard accepts from.
+    pub fn listeners(&self) -> usize {
+        self.listen.len() + self.inherited.len()
+    }
+
     /// Checks all bounds and relations.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.listen.is_empty() {
+        if self.listeners() == 0 {
             return Err(ConfigError::NoListener);
         }
         self.check_addresses()?;
@@ -233,7 +258,7 @@ impl Config {
         let count = "";
         let bytes = " bytes";
         let ms = " ms";
-        let rows: [(&'static str, u64, u64, u64, &'static str); 15] = [
+        let rows: [(&'static str, u64, u64, u64, &'static str); 18] = [
             ("server.shards", self.shards.into(), 1, u64::from(SHARDS_MAX), count),
             ("server.max_connections", self.connections_max.into(), 1, connections_most, count),
             ("limits.message_bytes_max", self.message_bytes_max as u64, 125, 1024 * MIB, bytes),
@@ -255,6 +280,9 @@ impl Config {
             ("timeouts.handshake_ms", self.handshake_timeout_ms, tick_ms, day_ms, ms),
             ("server.backlog", self.backlog.into(), 1, 65_535, count),
             ("timeouts.close_ms", self.close_timeout_ms, tick_ms, day_ms, ms),
+            ("server.drain_timeout_ms", self.drain_timeout_ms, 0, day_ms, ms),
+            ("server.drain_rate_per_s", self.drain_rate_per_s.into(), 1, 1_000_000, count),
+            ("server.drain_retry_ms", self.drain_retry_ms, 0, day_ms, ms),
         ];
         for (key, value, least, most, unit) in rows {
             if !(least..=most).contains(&value) {

@@ -192,7 +192,7 @@ pub fn home_topics_per_shard(config: &Config) -> usize {
 /// Entries of a shard's table of direct descriptors. Accepts in flight have entries of their own:
 /// an accept that finds the table full loses the connection.
 pub fn files_per_shard(config: &Config) -> u32 {
-    let accepts = config.listen.len() as u32 * u32::from(ACCEPTS_IN_FLIGHT);
+    let accepts = config.listeners() as u32 * u32::from(ACCEPTS_IN_FLIGHT);
     slots_per_shard(config) + accepts
 }
 

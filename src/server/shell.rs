@@ -1,13 +1,14 @@
 //! The loop of a shard's thread: the only place where the pure shard meets the ring and the clocks.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::base::Now;
 use crate::control::event::Event;
 use crate::handler::Handler;
-use crate::metrics::{Board, Metric};
+use crate::metrics::{Board, Metric, Timing};
 use crate::ring::{Driver, DriverStats, Wait};
 use crate::shard::{Shard, Sleep};
 
@@ -34,16 +35,35 @@ impl Clock {
 /// Turns after which a shard that never sleeps looks whether it is to end.
 const TURNS_PER_LOOK: u32 = 256;
 
+/// How often a shard that a test made hang looks whether it still is to.
+const HANG_LOOK: Duration = Duration::from_millis(20);
+
 /// When a shard ends.
 pub(super) struct Rules {
     /// How long its drain may take.
     pub(super) drain_timeout: Duration,
     /// Raised to end it without a drain.
     pub(super) kill: Event,
+    /// See the configuration: only tests of the watchdog set it.
+    pub(super) hang_while_exists: Option<PathBuf>,
 }
 
 /// Runs a shard until it is drained, its drain takes too long, or it is killed.
 pub(super) fn run<H: Handler>(
+    shard: &mut Shard<H>,
+    driver: &mut Driver,
+    clock: Clock,
+    board: &Arc<Board>,
+    rules: &Rules,
+) -> io::Result<()> {
+    shard.counters().set(Metric::ShardsRunning, 1);
+    let result = turns(shard, driver, clock, board, rules);
+    shard.counters().set(Metric::ShardsRunning, 0);
+    shard.publish_counters(board);
+    result
+}
+
+fn turns<H: Handler>(
     shard: &mut Shard<H>,
     driver: &mut Driver,
     clock: Clock,
@@ -63,7 +83,6 @@ pub(super) fn run<H: Handler>(
                 woke
             });
             if shard.is_drained() || began.elapsed() >= rules.drain_timeout {
-                shard.publish_counters(board);
                 return Ok(());
             }
         }
@@ -74,9 +93,11 @@ pub(super) fn run<H: Handler>(
         if may_look && rules.kill.is_raised() {
             return Ok(());
         }
+        rules.hang();
         count(shard, *driver.stats(), &mut counted);
-        let busy = woke.elapsed();
-        shard.counters().add(Metric::LoopBusyMicroseconds, busy.as_micros() as u64);
+        let busy_us = woke.elapsed().as_micros() as u64;
+        shard.counters().add(Metric::LoopBusyMicroseconds, busy_us);
+        shard.counters().observe(Timing::Turn, busy_us);
         shard.publish_counters(board);
         let wait = match sleep {
             Sleep::No => Wait::Now,
@@ -89,6 +110,15 @@ pub(super) fn run<H: Handler>(
         woke = Instant::now();
         shard.begin(clock.now());
         driver.completions(|completion| shard.on(completion));
+    }
+}
+
+impl Rules {
+    fn hang(&self) {
+        let Some(path) = &self.hang_while_exists else { return };
+        while path.exists() {
+            std::thread::sleep(HANG_LOOK);
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl<H: Handler> Shard<H> {
             assert_eq!(session, conn.link.is_open, "a session belongs to an open one: {key:?}");
             open += usize::from(conn.link.is_open);
             ingress += match &conn.stage {
-                Stage::Upgrading { head } => head.as_ref().map_or(0, |head| head.0.len()),
+                Stage::Upgrading { head, .. } => head.as_ref().map_or(0, |head| head.0.len()),
                 Stage::Open { .. } | Stage::Closing { .. } => conn.stage.partial_bytes(),
                 Stage::Ended => 0,
             };

@@ -17,6 +17,7 @@ use crate::pubsub::policy::Policies;
 use crate::pubsub::press::Press;
 use crate::pubsub::registry::Registry;
 use crate::ring::{ListenerId, Op, OpQueue};
+use crate::shard::drain::Drain;
 use crate::shard::mailbox::Mailbox;
 use crate::ws::partial::PartialPool;
 use crate::ws::protocol::Limits;
@@ -123,8 +124,8 @@ pub(crate) struct Core {
 pub(super) enum Life {
     /// Connections are welcome.
     Serving,
-    /// No new ones; the present ones are being closed, from this slot on.
-    Draining { next_slot: u32 },
+    /// No new ones; the present ones are told to go.
+    Draining(Drain),
 }
 
 impl Core {

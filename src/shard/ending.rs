@@ -1,11 +1,9 @@
 //! How connections end: close handshakes, last words, and the teardown terminate -> join -> close.
 
-use super::core::Life;
 use super::shard::Shard;
 use crate::base::ConnKey;
 use crate::conn::{CloseReason, Deadline, Phase, Recv, Send, Stage, Teardown, Trigger};
 use crate::handler::Handler;
-use crate::limits::DRAIN_BUDGET;
 use crate::metrics::Metric;
 use crate::ring::{Op, ShutdownHow};
 use crate::ws::close::{CONTROL_BYTES_MAX, CloseCode, write_payload};
@@ -129,8 +127,8 @@ impl<H: Handler> Shard<H> {
                 core.account_ingress(held, 0);
                 protocol.release(&mut core.pool);
             }
-            Stage::Upgrading { head: Some(head) } => core.account_ingress(head.0.len(), 0),
-            Stage::Upgrading { head: None } | Stage::Ended => {}
+            Stage::Upgrading { head: Some(head), .. } => core.account_ingress(head.0.len(), 0),
+            Stage::Upgrading { head: None, .. } | Stage::Ended => {}
         }
         if conn.link.io.teardown == Teardown::None {
             conn.link.io.teardown = Teardown::Flushing { linger };
@@ -197,23 +195,6 @@ impl<H: Handler> Shard<H> {
         self.core.wheel.clear(key.slot);
         if !conn.link.is_surplus {
             self.core.admission.leave();
-        }
-    }
-
-    /// Closes connections of a drain, a budget's worth a turn.
-    pub(super) fn drain_connections(&mut self) {
-        let Life::Draining { next_slot } = self.core.stage else { return };
-        if next_slot == u32::MAX {
-            return;
-        }
-        let keys: Vec<ConnKey> = self.table.keys_from(next_slot).take(DRAIN_BUDGET).collect();
-        let next_slot = match keys.last() {
-            Some(last) if keys.len() == DRAIN_BUDGET => last.slot.0 + 1,
-            Some(_) | None => u32::MAX,
-        };
-        self.core.stage = Life::Draining { next_slot };
-        for key in keys {
-            self.close(key, CloseReason::Drain, CloseReason::Drain.text());
         }
     }
 

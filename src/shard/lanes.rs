@@ -5,7 +5,6 @@
 //! its lane, the lane fills, and its writers are slowed down.
 
 use super::core::LanePaused;
-use super::core::Life;
 use super::shard::Shard;
 use crate::base::{ConnKey, ShardId};
 use crate::conn::Pause;
@@ -15,7 +14,6 @@ use crate::metrics::Metric;
 use crate::pubsub::envelope::{ControlRequest, JobResult, Request, Response};
 use crate::pubsub::home::home_of;
 use crate::pubsub::registry::Released;
-use crate::ring::Op;
 
 /// Calls `act` for each bit of a word of a bitmap.
 fn each_bit(word: usize, mut bits: u64, mut act: impl FnMut(usize)) {
@@ -27,6 +25,9 @@ fn each_bit(word: usize, mut bits: u64, mut act: impl FnMut(usize)) {
 
 impl<H: Handler> Shard<H> {
     pub(super) fn drain_lanes(&mut self) {
+        if self.is_housekeeping_due() {
+            self.core.counters.set(Metric::LaneDepth, self.core.mailbox.waiting() as u64);
+        }
         self.core.mailbox.collect();
         for word in 0..self.core.mailbox.ready_words() {
             let stalled = std::mem::take(&mut self.core.stalled[word]);
@@ -72,7 +73,7 @@ impl<H: Handler> Shard<H> {
                 let subscribers = self.core.registry.list(&prefix, limit as usize);
                 self.respond(from, Response::Topics { ticket, homes, subscribers });
             }
-            Request::Control(ControlRequest::Drain) => self.begin_drain(),
+            Request::Control(ControlRequest::Drain(order)) => self.begin_drain(order),
             Request::Control(ControlRequest::JobDone { job, result }) => self.job_done(job, result),
         }
     }
@@ -130,19 +131,6 @@ impl<H: Handler> Shard<H> {
                     let refusal = crate::pubsub::envelope::Refusal::Overloaded;
                     self.take_response(Response::Interested { local, result: Err(refusal) });
                 }
-            }
-        }
-    }
-
-    fn begin_drain(&mut self) {
-        if self.core.stage != Life::Serving {
-            return;
-        }
-        self.core.stage = Life::Draining { next_slot: 0 };
-        for listener in 0..self.core.config.listeners {
-            let listener = crate::ring::ListenerId(listener);
-            if !self.core.deaf.contains(&listener) {
-                self.core.ops.push(Op::CancelAccept { listener });
             }
         }
     }

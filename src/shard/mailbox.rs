@@ -144,6 +144,12 @@ impl Mailbox {
         self.inlets[from].requests.pop().ok()
     }
 
+    /// How many requests and responses wait to be taken here.
+    pub fn waiting(&self) -> usize {
+        let of = |inlet: &Inlet| inlet.requests.slots() + inlet.responses.slots();
+        self.inlets.iter().map(of).sum()
+    }
+
     /// Signals news; `wake` is called for each participant that may be asleep.
     pub fn signal(&mut self, mut wake: impl FnMut(usize)) {
         for (to, outlet) in self.outlets.iter_mut().enumerate() {

@@ -8,6 +8,7 @@ pub mod api;
 #[cfg(any(test, feature = "sim"))]
 pub mod audit;
 mod core;
+mod drain;
 mod ending;
 mod fanout;
 mod homework;

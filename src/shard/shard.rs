@@ -15,7 +15,7 @@ use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
 use crate::base::{ConnKey, Now, ShardId, Slot, Tick};
 use crate::conn::io_state::RecvOrder;
-use crate::conn::{Deadline, Outbox, Pause, Recv, Table};
+use crate::conn::{Deadline, Outbox, Pause, Recv, Stage, Table};
 use crate::handler::Handler;
 use crate::limits::{ACCEPT_RETRY_MS, CLOSE_BUDGET, STALL_RETRY_MS};
 use crate::limits::{HOUSEKEEPING_MS, REFUSAL_SLOTS, TOPIC_EXPIRY_BUDGET, TOPIC_IDLE_MS_MAX};
@@ -193,12 +193,14 @@ impl<H: Handler> Shard<H> {
 
     /// True when the shard is going down.
     pub fn is_draining(&self) -> bool {
-        matches!(self.core.stage, Life::Draining { .. })
+        matches!(self.core.stage, Life::Draining(_))
     }
 
-    /// True when a drain is complete.
+    /// True when a drain is complete: nobody is left, and nobody can come in by an accept that was
+    /// under way.
     pub fn is_drained(&self) -> bool {
-        self.is_draining() && self.table.is_empty()
+        let is_deaf = self.core.deaf.len() == usize::from(self.core.config.listeners);
+        self.is_draining() && is_deaf && self.table.is_empty()
     }
 
     /// Connections, those that are ending included.
@@ -271,6 +273,8 @@ impl<H: Handler> Shard<H> {
         let is_admitted = has_room && self.core.admission.enter();
         let conn = self.table.get_mut(key).expect("just inserted");
         conn.link.is_surplus = !is_admitted;
+        let since_ms = self.core.now.monotonic_ms as u32;
+        conn.stage = Stage::Upgrading { head: None, since_ms };
         let timeout_ms = self.core.config.handshake_timeout_ms;
         self.set_deadline(key, Deadline::Handshake, now.after_ms(timeout_ms));
         self.steer_recv(key);
@@ -281,7 +285,10 @@ impl<H: Handler> Shard<H> {
             AcceptFault::TableFull => Metric::AcceptTableFull,
             AcceptFault::Aborted | AcceptFault::Kernel(_) => Metric::AcceptFailures,
         };
-        self.core.counters.inc(metric);
+        // Listeners that are taken away fail what is under way on them.
+        if self.core.stage == Life::Serving {
+            self.core.counters.inc(metric);
+        }
         match fault {
             AcceptFault::Aborted => {}
             AcceptFault::TableFull | AcceptFault::Kernel(_) => {
@@ -354,11 +361,15 @@ impl<H: Handler> Shard<H> {
         }
     }
 
+    pub(super) fn is_housekeeping_due(&self) -> bool {
+        self.core.now.monotonic_ms >= self.housekeeping_ms
+    }
+
     fn housekeep(&mut self) {
-        let now_ms = self.core.now.monotonic_ms;
-        if now_ms < self.housekeeping_ms {
+        if !self.is_housekeeping_due() {
             return;
         }
+        let now_ms = self.core.now.monotonic_ms;
         self.housekeeping_ms = now_ms + HOUSEKEEPING_MS;
         self.home.expire(now_ms, TOPIC_EXPIRY_BUDGET);
         let connections = self.table.len();
@@ -407,6 +418,7 @@ impl<H: Handler> Shard<H> {
     fn publish_gauges(&mut self) {
         let core = &mut self.core;
         core.counters.set(Metric::ConnectionsOpen, core.open as u64);
+        core.counters.set(Metric::DirectDescriptors, self.table.len() as u64);
         core.counters.set(Metric::Topics, self.home.len() as u64);
         core.counters.set(Metric::Subscriptions, core.registry.memberships() as u64);
         core.counters.set(Metric::EgressQueuedBytes, core.outbox.charged_total() as u64);
@@ -414,10 +426,11 @@ impl<H: Handler> Shard<H> {
     }
 
     fn sleep(&mut self) -> Sleep {
+        let drain_ms = self.drain_wake_ms();
         let core = &mut self.core;
-        let drains = matches!(core.stage, Life::Draining { next_slot } if next_slot != u32::MAX);
         let is_settling = !core.flushing.is_empty() || !core.congested.is_empty();
         let is_closing = !core.closes.is_empty();
+        let drains = drain_ms <= core.now.monotonic_ms;
         let is_busy = core.registry.has_dirty() || is_settling || is_closing || drains;
         if is_busy || !core.mailbox.may_sleep() {
             return Sleep::No;
@@ -428,7 +441,7 @@ impl<H: Handler> Shard<H> {
         let waits_for_lane = waits_for_lane || core.registry.has_leaving();
         let waits_to_listen = !core.deaf.is_empty() && core.deaf_until_ms > now_ms;
         let timers_ms = core.wheel.next_deadline().map_or(u64::MAX, Tick::start_ms);
-        let mut until_ms = timers_ms.min(self.housekeeping_ms);
+        let mut until_ms = timers_ms.min(self.housekeeping_ms).min(drain_ms);
         if waits_for_lane {
             // Whoever has to make room may share this core: spinning would keep it from doing so.
             until_ms = until_ms.min(now_ms + STALL_RETRY_MS);

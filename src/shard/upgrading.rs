@@ -1,12 +1,11 @@
 //! The opening handshake of a connection (RFC 6455, section 4.2).
 
-use super::core::Life;
 use super::shard::Shard;
 use crate::base::ConnKey;
 use crate::conn::egress::Tag;
 use crate::conn::{Deadline, PartialHead, Phase, Stage, Trigger};
 use crate::handler::{Accept, Handler, Upgrade};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, Timing};
 use crate::ring::PeerAddr;
 use crate::ws::protocol::{Protocol, Role};
 use crate::ws::refusal::Refusal;
@@ -27,7 +26,7 @@ impl<H: Handler> Shard<H> {
     /// follows are frames. `None`: there is nothing more to do with them.
     pub(super) fn upgrade(&mut self, key: ConnKey, bytes: &[u8]) -> Option<usize> {
         let conn = self.table.get_mut(key)?;
-        let Stage::Upgrading { head } = &mut conn.stage else { return None };
+        let Stage::Upgrading { head, .. } = &mut conn.stage else { return None };
         let (peer, is_surplus) = (conn.link.peer(), conn.link.is_surplus);
         let kept = head.take();
         let before = kept.as_ref().map_or(0, |head| head.0.len());
@@ -64,8 +63,10 @@ impl<H: Handler> Shard<H> {
 
     fn keep_head(&mut self, key: ConnKey, head: Box<PartialHead>) {
         self.core.account_ingress(0, head.0.len());
-        if let Some(conn) = self.table.get_mut(key) {
-            conn.stage = Stage::Upgrading { head: Some(head) };
+        if let Some(conn) = self.table.get_mut(key)
+            && let Stage::Upgrading { head: kept, .. } = &mut conn.stage
+        {
+            *kept = Some(head);
         }
         if self.core.ingress_bytes > self.core.config.ingress_total_bytes_max {
             self.refuse_for_now(key);
@@ -78,7 +79,7 @@ impl<H: Handler> Shard<H> {
             Ok(Parsed::Incomplete) => Head::Incomplete,
             Err(refusal) => Head::Refused(refusal),
             Ok(Parsed::Complete { request, consumed }) => {
-                if is_surplus || self.core.stage != Life::Serving {
+                if is_surplus || self.refuses_upgrades() {
                     return Head::Refused(Refusal::Unavailable { retry_after_s: RETRY_AFTER_S });
                 }
                 let upgrade = Upgrade { request: &request, peer, shard: self.core.me };
@@ -103,6 +104,10 @@ impl<H: Handler> Shard<H> {
         self.core.counters.inc(Metric::HandshakesCompleted);
         self.move_on(key, Trigger::UpgradeAccepted);
         let Some(conn) = self.table.get_mut(key) else { return };
+        if let Stage::Upgrading { since_ms, .. } = conn.stage {
+            let ms = (self.core.now.monotonic_ms as u32).wrapping_sub(since_ms);
+            self.core.counters.observe(Timing::Handshake, u64::from(ms) * 1000);
+        }
         conn.link.is_open = true;
         self.core.open += 1;
         conn.stage = Stage::Open { protocol: Protocol::new(Role::Server) };

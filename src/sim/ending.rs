@@ -7,6 +7,7 @@ use super::run::Sim;
 use super::topics::{Verdict, data_of};
 use crate::handler::Handler;
 use crate::limits::{HOUSEKEEPING_MS, TOPIC_IDLE_MS_MAX};
+use crate::pubsub::envelope::DrainOrder;
 
 /// Rounds in which a host without faults has to come to rest. In each of them every client reads
 /// and writes all that it can and every shard has a turn, so what remains is bounded by what lies
@@ -32,7 +33,8 @@ impl<H: Handler> Sim<H> {
             (socket.room, socket.input_step) = (usize::MAX, usize::MAX);
         }
         if self.is_draining {
-            (0..self.host.shards()).for_each(|shard| _ = self.host.drain(shard));
+            (0..self.host.shards())
+                .for_each(|shard| _ = self.host.drain(shard, DrainOrder::default()));
         } else {
             self.rest(REST_MS)?;
             self.check_answers()?;

@@ -11,7 +11,9 @@ use crate::base::prng::Prng;
 use crate::base::{Now, ShardId};
 use crate::handler::Handler;
 use crate::metrics::Metric;
-use crate::pubsub::envelope::{ControlRequest, JobPanicked, JobResult, Request, Response};
+use crate::pubsub::envelope::{
+    ControlRequest, DrainOrder, JobPanicked, JobResult, Request, Response,
+};
 use crate::shard::audit::Counts;
 use crate::shard::mailbox::{Mailbox, mesh};
 use crate::shard::{Admission, Shard, ShardConfig, Sleep};
@@ -201,8 +203,8 @@ impl<H: Handler> Host<H> {
     }
 
     /// Asks a shard to drain. False when its lane is full.
-    pub fn drain(&mut self, shard: usize) -> bool {
-        self.ask(shard, ControlRequest::Drain)
+    pub fn drain(&mut self, shard: usize, order: DrainOrder) -> bool {
+        self.ask(shard, ControlRequest::Drain(order))
     }
 
     /// Asks a shard for its topics. The answer is counted off when it comes.

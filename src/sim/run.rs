@@ -17,6 +17,7 @@ use super::topics::{Topics, Verdict};
 use crate::base::prng::Prng;
 use crate::handler::Handler;
 use crate::metrics::Metric;
+use crate::pubsub::envelope::DrainOrder;
 use crate::session::{JsonHandler, SessionConfig};
 
 /// Octets of a client's that may lie in a socket before it waits.
@@ -199,7 +200,13 @@ impl<H: Handler> Sim<H> {
         if self.is_draining {
             // A lane may be full; to ask twice changes nothing.
             let shard = self.prng.below(self.host.shards() as u64) as usize;
-            self.host.drain(shard);
+            // One after the other, at a pace of the run's own.
+            let order = DrainOrder {
+                spread_ms: number % 700,
+                late_ms: 100 + number % 900,
+                retry_ms_max: 50,
+            };
+            self.host.drain(shard, order);
         }
         for shard in 0..self.host.shards() {
             if self.chance(self.plan.turns) {

@@ -8,6 +8,7 @@ use crate::base::ShardId;
 use crate::conn::outbox::EgressLimits;
 use crate::handler::Handler;
 use crate::metrics::Metric;
+use crate::pubsub::envelope::DrainOrder;
 use crate::pubsub::policy::Policies;
 use crate::ring::ListenerId;
 use crate::shard::ShardConfig;
@@ -141,10 +142,15 @@ impl<H: Handler> World<H> {
         self.host.is_drained()
     }
 
-    /// Asks every shard to drain.
+    /// Asks every shard to drain at once.
     pub fn drain(&mut self) {
+        self.drain_by(DrainOrder::default());
+    }
+
+    /// Asks every shard to drain so.
+    pub fn drain_by(&mut self, order: DrainOrder) {
         for shard in 0..self.host.shards() {
-            assert!(self.host.drain(shard), "the control plane's lanes are empty");
+            assert!(self.host.drain(shard, order), "the control plane's lanes are empty");
         }
         self.run();
     }

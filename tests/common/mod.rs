@@ -24,7 +24,7 @@ pub(crate) use frame::{
     BINARY, CLOSE, CONTINUATION, Frame, Length, PING, PONG, Received, TEXT, close_payload,
 };
 pub(crate) use gate::Gate;
-pub(crate) use http::{Metrics, Response, request};
+pub(crate) use http::{Metrics, Response, request, try_request};
 pub(crate) use json::JsonClient;
 pub(crate) use process::Process;
 pub(crate) use raw::{Event, Head, RawClient, upgrade_head};

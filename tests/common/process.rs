@@ -73,6 +73,11 @@ impl Process {
         said.filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect()
     }
 
+    /// What it has written to standard error, as far as it was not long ago.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.has_said("")
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.id().try_into().expect("a process id"));
         kill(pid, signal).expect("the process is there to be signalled");

@@ -73,7 +73,11 @@ impl Server {
 
     /// Starts and waits until the server says that it is ready.
     pub(crate) fn start(subcommand: &str, flags: &[&str]) -> Server {
-        let mut command = command(subcommand);
+        Server::start_by(command(subcommand), subcommand, flags)
+    }
+
+    /// The same by a command that a test has made its own.
+    pub(crate) fn start_by(mut command: Command, subcommand: &str, flags: &[&str]) -> Server {
         command.args(flags);
         for (flag, value) in USUAL_FLAGS {
             if !flags.contains(flag) {
@@ -147,6 +151,11 @@ impl Server {
     /// What it listens on, as it said.
     pub(crate) fn listening(&self) -> Vec<String> {
         self.process.has_said("ringwire: listening on ")
+    }
+
+    /// What the server has written to standard error.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.process.said()
     }
 
     /// What the server said at start that it may need of memory.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use ringwire::base::{Now, ShardId};
 use ringwire::conn::outbox::EgressLimits;
 use ringwire::control::{
-    AdminAddr, AdminLimits, AdminListener, Bridge, Event, LinkParts, PlaneConfig, ServerState,
-    Stage, plane,
+    AdminAddr, AdminLimits, AdminListener, Bridge, DrainRules, Event, LinkParts, Notifier,
+    PlaneConfig, ServerState, Stage, plane,
 };
 use ringwire::handler::{Ctx, Handler};
 use ringwire::metrics::Board;
@@ -27,6 +27,8 @@ use ringwire::ws::protocol::Limits;
 use crate::common::SOON;
 
 const CONNECTIONS_MAX: u32 = 32;
+const DRAIN: DrainRules =
+    DrainRules { rate_per_s: 1_000, timeout_ms: 20_000, close_timeout_ms: 1_000, retry_ms_max: 0 };
 
 /// Does what a client's message says: `sub TOPIC`, `job WORDS` (in capitals, on another thread) or
 /// `job panic`.
@@ -126,8 +128,17 @@ impl Rig {
             admin: Some(listener),
             admin_limits: AdminLimits::default(),
             bridge: bridge.clone(),
-            link: LinkParts { mailbox, doorbell, bell, asks, publish_bytes_max: 64 * 1024 },
+            link: LinkParts {
+                mailbox,
+                doorbell,
+                bell,
+                asks,
+                publish_bytes_max: 64 * 1024,
+                board: Arc::clone(&bridge.board),
+                drain: DRAIN,
+            },
             takes_signals,
+            notifier: Notifier::default(),
             kill: kill.clone(),
             shards_gone: shards_gone.clone(),
         };

@@ -23,6 +23,7 @@ fn bad_values(key: &Key) -> Vec<String> {
         Form::Addresses(_) => &["\"localhost:1\"", "[]", "[\"9001\"]", "[\"unix:\"]", "9001"],
         Form::AdminAddress(_) => &["\"0.0.0.0:9002\"", "\"localhost:9002\"", "9002"],
         Form::LogFilter(_) => &["\"loud\"", "\"ringwire=\"", "\"=info\"", "1"],
+        Form::LogFormat(_) => &["\"xml\"", "\"Text\"", "1"],
         Form::Switch(_) => &["\"true\"", "1"],
         Form::Mode(_) => &["\"rw\"", "\"1000\"", "\"8\"", "432"],
         Form::Policy(_) | Form::NamespacePolicies(_) => &["\"drop\"", "\"Close\"", "true"],

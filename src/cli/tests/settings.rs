@@ -40,7 +40,11 @@ fn sample(key: &Key) -> (String, String) {
         Form::Integer(..) | Form::PowerOfTwo(..) | Form::Switch(_) => text.clone(),
         Form::Addresses(_) => format!("[{text:?}]"),
         Form::NamespacePolicies(_) => "\"conflate\"".to_owned(),
-        Form::AdminAddress(_) | Form::LogFilter(_) | Form::Mode(_) | Form::Policy(_) => {
+        Form::AdminAddress(_)
+        | Form::LogFilter(_)
+        | Form::LogFormat(_)
+        | Form::Mode(_)
+        | Form::Policy(_) => {
             format!("{text:?}")
         }
     };

@@ -5,7 +5,9 @@
 use super::PATIENCE;
 use crate::base::ShardId;
 use crate::control::link::{Link, LinkEvents, LinkParts};
-use crate::control::{Bridge, Event, Refused, Sequenced, ServerState, Stage, TopicInfo};
+use crate::control::{
+    Bridge, DrainRules, Event, Refused, Sequenced, ServerState, Stage, TopicInfo,
+};
 use crate::metrics::Board;
 use crate::pubsub::envelope::{
     ControlRequest, Epoch, JobWork, Position, Request, Response, TopicSummary,
@@ -21,6 +23,8 @@ use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::timeout;
 
 const PUBLISH_BYTES_MAX: usize = 1000;
+const DRAIN: DrainRules =
+    DrainRules { rate_per_s: 1000, timeout_ms: 9_000, close_timeout_ms: 1_000, retry_ms_max: 70 };
 
 struct Rig {
     shards: Vec<Mailbox>,
@@ -60,6 +64,8 @@ impl Rig {
             bell: Arc::clone(&bell),
             asks,
             publish_bytes_max: PUBLISH_BYTES_MAX,
+            board: Arc::clone(&bridge.board),
+            drain: DRAIN,
         };
         let drain = bridge.drain.clone();
         let events = LinkEvents { drain, kill: Event::new(), stop: Event::new() };
@@ -281,14 +287,14 @@ fn a_drain_reaches_every_shard_once_a_full_lane_included() {
         rig.bridge.drain.raise();
         for shard in [0, 1] {
             let request = rig.asked(shard).await;
-            assert!(matches!(request, Request::Control(ControlRequest::Drain)), "{request:?}");
+            assert!(matches!(request, Request::Control(ControlRequest::Drain(_))), "{request:?}");
         }
         assert_eq!(rig.bridge.state.stage(), Stage::Draining);
         let request = rig.asked(2).await;
         rig.sequence(2, request, 1);
         assert_eq!(in_the_way.expect("room").answer().await, Ok(Ok(sequenced(1))));
         let request = rig.asked(2).await;
-        assert!(matches!(request, Request::Control(ControlRequest::Drain)), "{request:?}");
+        assert!(matches!(request, Request::Control(ControlRequest::Drain(_))), "{request:?}");
         // A draining server still answers, and each shard was told once.
         let pending = rig.bridge.topics(String::new(), 1).expect("room");
         for shard in 0..3 {
