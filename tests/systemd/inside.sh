@@ -1,0 +1,171 @@
+#!/bin/bash
+# What is done inside of the virtual machine, as root, once it is up; see run.sh.
+set -euo pipefail
+
+here=/opt/ringwire
+admin=127.0.0.1 port=9002
+step=boot
+
+say() { echo "trial: $*"; }
+
+fail() {
+  say "FAILED at $step: $*"
+  systemctl status --no-pager --full ringwire.service ringwire.socket || true
+  journalctl --no-pager -u ringwire.service -n 60 || true
+  exit 1
+}
+trap 'fail "line $LINENO"' ERR
+
+# within SECONDS COMMAND...: until it succeeds.
+within() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < end)) || return 1
+    sleep 0.2
+  done
+}
+
+shown() { systemctl show --value -p "$1" "${2:-ringwire.service}"; }
+
+is_restarted() { [ "$(shown NRestarts)" -gt "$1" ] && [ "$(shown ActiveState)" = active ]; }
+
+has_line() { grep -q "$1" "$2"; }
+
+# metric NAME: its value, by a request of the shell's own.
+metric() {
+  exec 9<>"/dev/tcp/$admin/$port"
+  printf 'GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&9
+  tr -d '\r' <&9 | sed -n "s/^$1 //p"
+  exec 9>&-
+}
+
+publish() { ringwire publish trial:topic "$1" >/dev/null; }
+
+passed() { say "passed: $step"; }
+
+step=install
+install -m 755 $here/ringwire /usr/bin/ringwire
+install -m 644 -t /usr/lib/systemd/system $here/ringwire.service $here/ringwire.socket
+install -m 644 $here/ringwire.sysusers /usr/lib/sysusers.d/ringwire.conf
+install -m 644 $here/ringwire.tmpfiles /usr/lib/tmpfiles.d/ringwire.conf
+sysctl -q net.core.somaxconn=65535
+systemd-sysusers ringwire.conf
+systemd-tmpfiles --create ringwire.conf
+printf '[server]\nshards = 2\ndrain_rate_per_s = 20\n' >/etc/ringwire/ringwire.toml
+chown root:ringwire /etc/ringwire/ringwire.toml
+chmod 640 /etc/ringwire/ringwire.toml
+systemctl daemon-reload
+[ "$(stat -c '%U %G %a' /run/ringwire)" = "ringwire ringwire 750" ] || fail "/run/ringwire"
+passed
+
+step="systemd-analyze verify"
+warnings=$(systemd-analyze verify --man=no ringwire.service ringwire.socket 2>&1) || true
+# Other units of the machine are none of ours.
+warnings=$(grep -i ringwire <<<"$warnings" || true)
+[ -z "$warnings" ] || fail "$warnings"
+passed
+
+step=start
+systemctl enable --now ringwire.socket ringwire.service
+[ "$(shown ActiveState)" = active ] || fail "not active"
+pid=$(shown MainPID)
+[ "$(ps -o user= -p "$pid")" = ringwire ] || fail "runs as $(ps -o user= -p "$pid")"
+[ "$(metric ringwire_ready)" = 1 ] || fail "not ready"
+says_shards() { [[ $(shown StatusText) == *"2 shards"* ]]; }
+within 20 says_shards || fail "status: $(shown StatusText)"
+passed
+
+step="systemd-analyze security"
+exposure=$(systemd-analyze security --no-pager ringwire.service | sed -n 's/.*exposure level for ringwire.service: \([0-9.]*\).*/\1/p')
+systemd-analyze security --threshold=25 ringwire.service >/dev/null || fail "exposure $exposure"
+say "exposure $exposure"
+passed
+
+step="shards are pinned"
+for shard in 0 1; do
+  thread=$(grep -l "^ringwire-$shard\$" /proc/"$pid"/task/*/comm)
+  cores=$(sed -n 's/^Cpus_allowed_list:\t//p' "${thread%comm}status")
+  [ "$cores" = "$shard" ] || fail "shard $shard may run on $cores"
+done
+passed
+
+step=connect
+publish 1
+[ "$(metric ringwire_publishes_accepted_total)" = 1 ] || fail "not published"
+passed
+
+step=journal
+journalctl --no-pager -u ringwire.service -o json | python3 -c '
+import json, sys
+entries = [json.loads(line) for line in sys.stdin]
+ours = [e for e in entries if e.get("_COMM", "").startswith("ringwire") and "MESSAGE" in e]
+assert any("ready" in e["MESSAGE"] for e in ours), entries
+assert not any(e["MESSAGE"].startswith("<") for e in ours), "levels are not understood"
+'
+passed
+
+step=reload
+ringwire subscribe trial:topic >/run/subscribed &
+subscriber=$!
+is_subscribed() { [ "$(metric ringwire_subscriptions)" = 1 ]; }
+within 20 is_subscribed || fail "no subscription"
+printf '[server]\nshards = 2\ndrain_rate_per_s = 20\nlog = "debug"\n' >/etc/ringwire/ringwire.toml
+systemctl reload ringwire.service
+[ "$(shown MainPID)" = "$pid" ] || fail "another process"
+publish '"after the reload"'
+within 20 has_line "after the reload" /run/subscribed || fail "the subscriber was lost"
+kill "$subscriber"
+passed
+
+step="restart under a trickle of clients"
+python3 $here/trickle.py 50 /run/trickle.stop >/run/trickle &
+trickle=$!
+within 60 has_line "^50 " /run/trickle || fail "clients do not get in"
+before=$(shown MainPID)
+systemctl restart ringwire.service
+[ "$(shown MainPID)" != "$before" ] || fail "the same process"
+[ "$(shown ActiveState)" = active ] || fail "not active"
+so_far() { tail -n 1 /run/trickle | cut -d' ' -f1; }
+seen=$(so_far)
+has_gone_on() { [ "$(so_far)" -gt $((seen + 50)) ]; }
+within 60 has_gone_on || fail "nobody comes in afterwards"
+touch /run/trickle.stop
+wait "$trickle" || fail "$(tail -n 3 /run/trickle)"
+say "$(tail -n 1 /run/trickle)"
+journalctl --no-pager -u ringwire.service | grep -q 'drained' || fail "it was not drained"
+[ "$(shown NRestarts)" = 0 ] || fail "it was restarted by itself"
+passed
+
+step=watchdog
+mkdir -p /run/systemd/system/ringwire.service.d
+printf '[Service]\nWatchdogSec=4\nEnvironment=RINGWIRE_TEST_HANG_WHILE_EXISTS=/run/ringwire/hang\n' \
+  >/run/systemd/system/ringwire.service.d/watchdog.conf
+systemctl daemon-reload
+systemctl restart ringwire.service
+pid=$(shown MainPID)
+sleep 6
+[ "$(shown MainPID)" = "$pid" ] || fail "killed though it is alive"
+touch /run/ringwire/hang
+was_killed() { [ "$(shown NRestarts)" -gt 0 ]; }
+within 60 was_killed || fail "a shard hangs and nobody minds"
+rm /run/ringwire/hang
+within 60 is_restarted 0 || fail "it does not come back"
+journalctl --no-pager -u ringwire.service | grep -qi 'watchdog timeout' || fail "it was not the watchdog"
+publish 2
+passed
+
+step=stop
+python3 $here/trickle.py --hold 40 /run/hold.stop >/run/hold &
+hold=$!
+within 60 has_line '^40 ' /run/hold || fail "clients do not get in"
+systemctl stop ringwire.socket ringwire.service
+[ "$(shown ActiveState) $(shown Result) $(shown ExecMainStatus)" = "inactive success 0" ] ||
+  fail "$(shown ActiveState) $(shown Result) $(shown ExecMainStatus)"
+wait "$hold" || fail "$(tail -n 3 /run/hold)"
+say "$(tail -n 1 /run/hold)"
+journalctl --no-pager -u ringwire.service | grep -q 'draining.*rate_per_s=20 ' || fail "not at the configured rate"
+passed
+
+trap - ERR
+say "all passed"
