@@ -169,6 +169,8 @@ pub const DRAIN_BUDGET: usize = 1024;
 pub const CLOSE_BUDGET: usize = 16;
 /// Connections that a server tells to go in a second of its drain, by default.
 pub const DRAIN_RATE_PER_S: u32 = 5_000;
+/// How long a drain waits for the delivery of what came before it.
+pub const DRAIN_BACKLOG_MS: u64 = 1_000;
 /// How long handshakes that are under way when a drain begins may take, where all others are told
 /// to go sooner than that.
 pub const DRAIN_HANDSHAKE_MS: u64 = 1_000;

@@ -5,6 +5,9 @@
 //! they are filled. Handshakes that were under way are completed, and told to go like the others:
 //! who has been accepted is not refused for the sake of a restart.
 //!
+//! What was acknowledged before the drain is delivered first: nobody is told before the lanes were
+//! read to their ends and every batch was handed out, once. Where work never ends, patience does.
+//!
 //! Invariants: D1 a connection is told once; D2 when `late_ms` have passed, everybody has been told
 //! and no handshake is waited for.
 
@@ -13,10 +16,21 @@ use super::shard::Shard;
 use crate::base::ConnKey;
 use crate::conn::{CloseReason, Phase};
 use crate::handler::Handler;
-use crate::limits::{DRAIN_BUDGET, DRAIN_HANDSHAKE_MS, DRAIN_JITTER_PARTS};
+use crate::limits::{DRAIN_BACKLOG_MS, DRAIN_BUDGET, DRAIN_HANDSHAKE_MS, DRAIN_JITTER_PARTS};
 use crate::metrics::Metric;
 use crate::pubsub::envelope::DrainOrder;
 use crate::ring::{ListenerId, Op};
+
+/// What had come before the drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backlog {
+    /// The turn that heard of the drain may have looked into some lanes before others: only the
+    /// next one sees all that was sent before it.
+    Unseen,
+    /// Some of it waits in lanes or is being handed out.
+    Waiting,
+    Done,
+}
 
 /// The timetable of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +44,7 @@ pub(super) struct Drain {
     jitter: u64,
     next_slot: u32,
     refuses_upgrades: bool,
+    backlog: Backlog,
 }
 
 impl Drain {
@@ -42,7 +57,23 @@ impl Drain {
             jitter: 0,
             next_slot: 0,
             refuses_upgrades: false,
+            backlog: Backlog::Unseen,
         }
+    }
+
+    /// What waits at the end of a turn, if anything does.
+    fn look_at_backlog(&mut self, has_backlog: bool, now_ms: u64) {
+        let is_patient = now_ms < self.patience_ms();
+        self.backlog = match self.backlog {
+            Backlog::Unseen => Backlog::Waiting,
+            Backlog::Waiting if has_backlog && is_patient => Backlog::Waiting,
+            Backlog::Waiting | Backlog::Done => Backlog::Done,
+        };
+    }
+
+    /// When what waits is waited for no longer.
+    fn patience_ms(&self) -> u64 {
+        self.began_ms + self.order.late_ms.min(DRAIN_BACKLOG_MS)
     }
 
     /// When all who have not been told are told.
@@ -88,12 +119,14 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    /// Tells those to go whose time has come, a budget's worth a turn.
+    /// Tells those to go whose time has come, a budget's worth a turn. Comes after the fan-out.
     pub(super) fn drain_connections(&mut self) {
         let Life::Draining(mut drain) = self.core.stage else { return };
         let now_ms = self.core.now.monotonic_ms;
+        drain.look_at_backlog(self.has_backlog(), now_ms);
         for _ in 0..DRAIN_BUDGET {
-            if self.core.open == 0 || drain.next_ms() > now_ms {
+            let may_tell = drain.backlog == Backlog::Done && drain.next_ms() <= now_ms;
+            if self.core.open == 0 || !may_tell {
                 break;
             }
             let Some(key) = self.next_open(drain.next_slot) else {
@@ -118,7 +151,13 @@ impl<H: Handler> Shard<H> {
     /// When the drain needs the next turn.
     pub(super) fn drain_wake_ms(&self) -> u64 {
         let Life::Draining(drain) = &self.core.stage else { return u64::MAX };
-        let told_ms = if self.core.open == 0 { u64::MAX } else { drain.next_ms() };
+        let told_ms = match (self.core.open, drain.backlog) {
+            (0, _) => u64::MAX,
+            (_, Backlog::Unseen | Backlog::Done) => drain.next_ms(),
+            // The work itself gives the turns, and patience its end.
+            (_, Backlog::Waiting) if self.has_backlog() => drain.patience_ms(),
+            (_, Backlog::Waiting) => drain.next_ms(),
+        };
         let waits = !drain.refuses_upgrades && !self.table.is_empty();
         told_ms.min(if waits { drain.refuse_ms() } else { u64::MAX })
     }
@@ -126,6 +165,12 @@ impl<H: Handler> Shard<H> {
     /// Whether it is too late for handshakes.
     pub(super) fn refuses_upgrades(&self) -> bool {
         matches!(self.core.stage, Life::Draining(drain) if drain.refuses_upgrades)
+    }
+
+    /// Something that came before this turn's end has not been handed out.
+    fn has_backlog(&self) -> bool {
+        let is_stalled = self.core.stalled.iter().any(|word| *word != 0);
+        is_stalled || self.core.mailbox.has_ready() || self.core.registry.has_dirty()
     }
 
     fn next_open(&self, slot: u32) -> Option<ConnKey> {
@@ -154,6 +199,21 @@ impl<H: Handler> Shard<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_is_waited_for_once_and_not_for_ever() {
+        let mut drain = Drain::new(ORDER, 500, 10);
+        drain.look_at_backlog(false, 500);
+        assert_eq!(drain.backlog, Backlog::Waiting, "the first turn has not seen all");
+        drain.look_at_backlog(true, 500 + DRAIN_BACKLOG_MS - 1);
+        assert_eq!(drain.backlog, Backlog::Waiting);
+        let mut unhurried = drain;
+        drain.look_at_backlog(true, 500 + DRAIN_BACKLOG_MS);
+        assert_eq!(drain.backlog, Backlog::Done, "patience has an end");
+        unhurried.look_at_backlog(false, 501);
+        unhurried.look_at_backlog(true, 502);
+        assert_eq!(unhurried.backlog, Backlog::Done, "what comes later is not waited for");
+    }
 
     const ORDER: DrainOrder = DrainOrder { spread_ms: 1_000, late_ms: 5_000, retry_ms_max: 0 };
 

@@ -129,6 +129,11 @@ impl Mailbox {
         self.ready[from / 64] |= 1 << (from % 64);
     }
 
+    /// Something is known to be left in a lane.
+    pub fn has_ready(&self) -> bool {
+        self.ready.iter().any(|word| *word != 0)
+    }
+
     /// The next response from a participant.
     pub fn next_response(&mut self, from: usize) -> Option<Response> {
         self.inlets[from].responses.pop().ok()

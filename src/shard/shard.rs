@@ -161,8 +161,8 @@ impl<H: Handler> Shard<H> {
         self.drain_lanes();
         self.expire_timers();
         self.housekeep();
-        self.drain_connections();
         self.fan_out();
+        self.drain_connections();
         self.leave_topics();
         self.resume_paused();
         self.revive_starved();

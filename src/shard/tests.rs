@@ -5,6 +5,7 @@ use crate::handler::{Ctx, Handler, Message};
 use crate::limits::CLOSE_BUDGET;
 use crate::metrics::Metric;
 use crate::pubsub::envelope::DrainOrder;
+use crate::pubsub::home::home_of;
 use crate::pubsub::policy::SlowConsumer;
 use crate::sim::socket::StreamEnd;
 use crate::sim::world::{World, head, small_config};
@@ -215,6 +216,29 @@ fn a_drain_closes_everybody_and_takes_nobody_in() {
     world.run();
     assert!(world.is_drained() && world.connections() == 0);
     assert!(clients.iter().all(|client| world.client(*client).is_closed));
+}
+
+/// Messages that a subscriber's shard finds in its lanes together with the order to drain.
+#[test]
+fn what_was_sequenced_before_a_drain_is_delivered_before_the_close() {
+    let mut world = World::new(2, 64, small_config(), |_| Plain::default());
+    let home = home_of("t", 2).index();
+    let subscriber = world.connect(1 - home, "/");
+    let publisher = world.connect(home, "/");
+    world.send_text(subscriber, "s");
+    for number in 0..40 {
+        world.write_text(publisher, &format!("p{number}"));
+    }
+    while world.count(Metric::PublishesAccepted) < 40 {
+        world.turn(home);
+    }
+    assert!(world.texts(subscriber).is_empty(), "its shard had no turn yet");
+    world.drain();
+    let frames = world.client(subscriber).take_frames();
+    let (close, messages) = frames.split_last().expect("a close frame at least");
+    assert_eq!((close.opcode, &close.payload[..2]), (0x8, &1001_u16.to_be_bytes()[..]));
+    let expected = (0..40).map(|number| format!("p{number}").into_bytes());
+    assert!(messages.iter().map(|frame| frame.payload.clone()).eq(expected));
 }
 
 /// Ten connections on one shard and thirty on another are told over the same second.
