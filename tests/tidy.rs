@@ -104,3 +104,15 @@ fn links_of_markdown_lead_somewhere() {
     pages.retain(|(path, _)| path.ends_with(".md"));
     assert_tidy(&pages, "links", |path, text| checks::markdown_links(path, text, exists));
 }
+
+#[test]
+fn tests_and_metrics_that_pages_name_exist() {
+    let mut pages = texts("docs");
+    pages.retain(|(path, _)| path.ends_with(".md"));
+    assert!(pages.iter().any(|(path, _)| path == "docs/reliability.md"), "no promises");
+    let read = |file: &str| fs::read_to_string(Path::new(ROOT).join(file)).ok();
+    assert_tidy(&pages, "tests", |path, text| checks::named_tests(path, text, read));
+    let catalogue = read("docs/metrics.md").expect("the page of metrics");
+    pages.retain(|(path, _)| path == "docs/reliability.md");
+    assert_tidy(&pages, "metrics", |path, text| checks::named_metrics(path, text, &catalogue));
+}

@@ -201,6 +201,40 @@ pub(crate) fn markdown_links(path: &str, text: &str, exists: impl Fn(&Path) -> b
     wrong
 }
 
+/// Tests that a page names as `file.rs::function` are there. `read` gives a file's text.
+pub(crate) fn named_tests(
+    path: &str,
+    text: &str,
+    read: impl Fn(&str) -> Option<String>,
+) -> Complaints {
+    let mut wrong = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        for span in line.split('`').skip(1).step_by(2) {
+            let Some((file, function)) = span.split_once(".rs::") else { continue };
+            let code = read(&format!("{file}.rs")).unwrap_or_default();
+            if !code.contains(&format!("fn {function}(")) {
+                wrong.push(format!("{path}:{}: there is no `{span}`", index + 1));
+            }
+        }
+    }
+    wrong
+}
+
+/// Metrics that a page names are in the catalogue's page.
+pub(crate) fn named_metrics(path: &str, text: &str, catalogue: &str) -> Complaints {
+    let spans = |line: &str| -> Vec<String> {
+        let spans = line.split('`').skip(1).step_by(2);
+        let names = spans.filter(|span| span.starts_with("ringwire_"));
+        names.map(|name| format!("`{name}`")).collect()
+    };
+    let lines = text.lines().enumerate();
+    let named = lines.flat_map(|(index, line)| spans(line).into_iter().map(move |n| (index, n)));
+    named
+        .filter(|(_, name)| !catalogue.contains(name.as_str()))
+        .map(|(index, name)| format!("{path}:{}: there is no metric {name}", index + 1))
+        .collect()
+}
+
 /// Targets of `[text](target)` and `[name]: target` outside of code.
 fn link_targets(text: &str) -> Vec<(usize, String)> {
     let mut targets = Vec::new();

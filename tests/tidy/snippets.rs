@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::checks::{
-    columns, file_length, foreign_names, header, layers, leftovers, markdown_links,
-    safety_is_specific, unsafe_places, unused_permission,
+    columns, file_length, foreign_names, header, layers, leftovers, markdown_links, named_metrics,
+    named_tests, safety_is_specific, unsafe_places, unused_permission,
 };
 use crate::source::code_only;
 use crate::tables::{FILE_LINES_MAX, REGISTRY_HOSTS};
@@ -140,4 +140,16 @@ fn links_that_lead_nowhere_are_noticed() {
     assert_eq!(broken("[a](a.md) [a](./a.md#part) [r](../README.md) [w](https://x/y.md)"), 0);
     assert_eq!(broken("[here](#part) `[no](code.md)`\n```\n[no](code.md)\n```\n[a]: a.md"), 0);
     assert_eq!(broken("[a](c.md)\n[x]: c.md\n[up](../../README.md)"), 3);
+}
+
+#[test]
+fn tests_and_metrics_that_do_not_exist_are_noticed() {
+    let read = |file: &str| (file == "tests/a.rs").then(|| "fn held() {}".to_owned());
+    let missing = |text: &str| named_tests("docs/b.md", text, read).len();
+    assert_eq!(missing("`tests/a.rs::held` and `a.rs`, not `in::rust`"), 0);
+    assert_eq!(missing("`tests/a.rs::hel` `tests/c.rs::held`"), 2);
+    let catalogue = "| `ringwire_known_total` |";
+    let unknown = |text: &str| named_metrics("docs/b.md", text, catalogue).len();
+    assert_eq!(unknown("`ringwire_known_total` `other`"), 0);
+    assert_eq!(unknown("`ringwire_known` `ringwire_unknown_total`"), 2);
 }
