@@ -200,10 +200,10 @@ impl<H: Handler> Sim<H> {
         if self.is_draining {
             // A lane may be full; to ask twice changes nothing.
             let shard = self.prng.below(self.host.shards() as u64) as usize;
-            // One after the other, at a pace of the run's own.
+            // One after the other, at a pace of its own, for which there is not always time.
             let order = DrainOrder {
-                spread_ms: number % 700,
-                late_ms: 100 + number % 900,
+                spread_ms: self.prng.below(700),
+                late_ms: 20 + self.prng.below(700),
                 retry_ms_max: 50,
             };
             self.host.drain(shard, order);
