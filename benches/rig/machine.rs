@@ -76,6 +76,7 @@ fn config(connections_max: u32) -> ShardConfig {
         subscriptions_max: limits::SUBSCRIPTIONS_MAX,
         topics_max: limits::TOPICS_MAX,
         home_topics_max: limits::TOPICS_MAX,
+        fanout_budget: limits::FANOUT_BUDGET,
         policies: Policies::default(),
         heartbeat_interval_ms: 25_000,
         heartbeat_timeout_ms: 10_000,

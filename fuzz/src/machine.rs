@@ -56,6 +56,7 @@ fn config() -> ShardConfig {
         subscriptions_max: SUBSCRIPTIONS_MAX,
         topics_max: 64,
         home_topics_max: HOME_TOPICS_MAX,
+        fanout_budget: limits::FANOUT_BUDGET,
         policies: Policies::default(),
         heartbeat_interval_ms: 25_000,
         heartbeat_timeout_ms: 10_000,

@@ -27,7 +27,7 @@ use crate::control::listen::AdminListener;
 use crate::control::notify::Notifier;
 use crate::control::plane::{self, PlaneConfig};
 use crate::handler::Handler;
-use crate::limits::{ACCEPTS_IN_FLIGHT, CQ_ENTRIES, SQ_ENTRIES};
+use crate::limits::{ACCEPTS_IN_FLIGHT, CQ_ENTRIES, FANOUT_BUDGET, SQ_ENTRIES};
 use crate::metrics::Board;
 use crate::ring::probe::{Features, Needs, diagnose, gather};
 use crate::ring::{
@@ -274,6 +274,7 @@ fn shard_config(config: &Config) -> ShardConfig {
         subscriptions_max: config.subscriptions_max,
         topics_max: config.topics_max,
         home_topics_max: plan::home_topics_per_shard(config),
+        fanout_budget: FANOUT_BUDGET,
         policies: config.policies.clone(),
         heartbeat_interval_ms: config.heartbeat_interval_ms,
         heartbeat_timeout_ms: config.heartbeat_timeout_ms,

@@ -47,6 +47,8 @@ pub struct ShardConfig {
     pub topics_max: usize,
     /// Topics whose home is one shard.
     pub home_topics_max: usize,
+    /// Messages that are handed to subscribers in one turn, counted once for each of them.
+    pub fanout_budget: usize,
     /// What namespaces say of slow consumers.
     pub policies: Policies,
     /// Silence after which a ping is sent.

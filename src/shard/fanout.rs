@@ -10,7 +10,6 @@ use crate::conn::egress::Queued;
 use crate::conn::outbox::Delivered;
 use crate::conn::{CloseReason, Send};
 use crate::handler::Handler;
-use crate::limits::FANOUT_BUDGET;
 use crate::metrics::Metric;
 use crate::pubsub::envelope::{LocalTopic, Request};
 use crate::pubsub::home::home_of;
@@ -19,7 +18,7 @@ use crate::pubsub::registry::TOMBSTONE;
 impl<H: Handler> Shard<H> {
     pub(super) fn fan_out(&mut self) {
         self.relieve_memory();
-        let mut budget = FANOUT_BUDGET;
+        let mut budget = self.core.config.fanout_budget;
         while budget > 0
             && let Some(topic) = self.core.registry.next_dirty()
         {

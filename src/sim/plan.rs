@@ -7,7 +7,7 @@ use super::faults::Faults;
 use super::host::HostPlan;
 use crate::base::prng::Prng;
 use crate::conn::outbox::EgressLimits;
-use crate::limits::{EGRESS_CONTROL_RESERVE_BYTES, ENVELOPE_BYTES_MAX};
+use crate::limits::{EGRESS_CONTROL_RESERVE_BYTES, ENVELOPE_BYTES_MAX, FANOUT_BUDGET};
 use crate::pubsub::policy::{Policies, SlowConsumer};
 use crate::shard::ShardConfig;
 use crate::ws::protocol::Limits;
@@ -253,6 +253,7 @@ fn draw_config(prng: &mut Prng) -> ShardConfig {
         subscriptions_max: pick(prng, &[1, 3, 8]),
         topics_max: pick(prng, &[1, 3, 64]),
         home_topics_max: pick(prng, &[1, 3, 64]),
+        fanout_budget: pick(prng, &[1, 3, 10, FANOUT_BUDGET]),
         policies: Policies { default, namespaces },
         heartbeat_interval_ms: pick(prng, &[256, 2_000, 25_000]),
         heartbeat_timeout_ms: pick(prng, &[256, 2_000, 10_000]),

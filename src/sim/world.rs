@@ -7,6 +7,7 @@ use super::wire::{self, Frame};
 use crate::base::ShardId;
 use crate::conn::outbox::EgressLimits;
 use crate::handler::Handler;
+use crate::limits::FANOUT_BUDGET;
 use crate::metrics::Metric;
 use crate::pubsub::envelope::DrainOrder;
 use crate::pubsub::policy::Policies;
@@ -35,6 +36,7 @@ pub fn small_config() -> ShardConfig {
         subscriptions_max: 8,
         topics_max: 64,
         home_topics_max: 64,
+        fanout_budget: FANOUT_BUDGET,
         policies: Policies::default(),
         heartbeat_interval_ms: 25_000,
         heartbeat_timeout_ms: 10_000,

@@ -89,6 +89,7 @@ fn config() -> ShardConfig {
         subscriptions_max: 4,
         topics_max: 16,
         home_topics_max: 16,
+        fanout_budget: limits::FANOUT_BUDGET,
         policies: Policies::default(),
         heartbeat_interval_ms: HEARTBEAT_MS,
         heartbeat_timeout_ms: HEARTBEAT_MS,

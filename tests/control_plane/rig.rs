@@ -254,6 +254,7 @@ fn shard_config() -> ShardConfig {
         subscriptions_max: 16,
         topics_max: 1024,
         home_topics_max: 1024,
+        fanout_budget: ringwire::limits::FANOUT_BUDGET,
         policies: Policies::default(),
         heartbeat_interval_ms: 25_000,
         heartbeat_timeout_ms: 10_000,
