@@ -29,7 +29,7 @@ pub struct Rates {
 struct Sample {
     at: Instant,
     totals: [u64; RATED.len()],
-    /// By shard: microseconds in turns.
+    /// By shard: microseconds of the processor.
     busy: Box<[u64]>,
 }
 
@@ -54,7 +54,7 @@ impl Rates {
         })
     }
 
-    /// Part of its time that each shard spent in turns; nothing before there are two samples.
+    /// Part of the time that each shard had the processor; nothing before there are two samples.
     pub fn busy_ratios(&self) -> impl Iterator<Item = f64> {
         let span = self.span().filter(|_| self.seconds() > 0.0);
         let most_us = self.seconds() * 1e6;
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_in_turns_for_half_of_its_time_is_half_busy() {
+    fn a_shard_that_had_the_processor_half_of_the_time_is_half_busy() {
         let (board, start) = (Board::new(2), Instant::now());
         let (mut rates, mut counters) = (Rates::default(), ShardCounters::new());
         assert_eq!(rates.busy_ratios().count(), 0);

@@ -78,7 +78,8 @@ families! {
         .by("fault");
 
     MESSAGES_RECEIVED = counter("ringwire_messages_received_total", "Messages from peers.");
-    MESSAGES_SENT = counter("ringwire_messages_sent_total", "Messages queued to peers.");
+    MESSAGES_SENT = counter("ringwire_messages_sent_total",
+        "Messages queued to peers by handlers; deliveries are counted by themselves.");
     RECEIVED_BYTES = counter("ringwire_received_bytes_total",
         "Octets of the messages that came, without their frames.");
     SENT_BYTES = counter("ringwire_sent_bytes_total",
@@ -134,7 +135,7 @@ families! {
         "Shards whose event loop runs: all of them, but while starting and draining.");
     TURNS = counter("ringwire_turns_total", "Turns of the event loop.");
     BUSY = counter("ringwire_loop_busy_microseconds_total",
-        "Time in turns, without the time spent waiting for the kernel.");
+        "Time of the processor that the event loops had, the kernel's work for them included.");
     RECV_STARVED = counter("ringwire_recv_starved_total",
         "Receives that ended because the pool of buffers was empty.");
     CQ_OVERFLOW = counter("ringwire_cq_overflow_total",
@@ -216,13 +217,13 @@ pub mod process {
     /// Time in turns of each shard.
     pub static SHARD_BUSY: Family = counter(
         "ringwire_shard_loop_busy_microseconds_total",
-        "Time in turns, without the time spent waiting for the kernel, by shard.",
+        "Time of the processor that the shard had, the kernel's work for it included.",
     )
     .by("shard");
     /// The same as a part of all time.
     pub static SHARD_BUSY_RATIO: Family = gauge(
         "ringwire_shard_loop_busy_ratio",
-        "Part of the last ten seconds that the shard spent in turns; 1 is a full core.",
+        "Part of the last ten seconds that the shard had the processor; 1 is a full core.",
     )
     .by("shard");
     /// What waits to be sent of each shard.
