@@ -121,6 +121,16 @@ pub const TOPICS_LISTED_MAX: usize = 1000;
 pub const TOPICS_LISTED_DEFAULT: usize = 100;
 /// Samples that the rates of the status are computed over, one each second.
 pub const RATE_SAMPLES: usize = 10;
+/// Between two samples of the history that the status page draws.
+pub const HISTORY_INTERVAL_MS: u64 = 2_000;
+/// Samples of it: five minutes.
+pub const HISTORY_SAMPLES: usize = 151;
+/// Topics among the busiest that are shown.
+pub const BUSIEST_TOPICS_MAX: usize = 10;
+/// How long an answer about them is given again: every look walks all topics of all shards.
+pub const BUSIEST_INTERVAL_MS: u64 = 5_000;
+/// How long an overview waits for a look at them before it goes on without.
+pub const BUSIEST_WAIT_MS: u64 = 250;
 
 const _: () = assert!(ADMIN_BODY_BYTES_MAX > MESSAGE_BYTES_MAX);
 const _: () = assert!(ASKS_WAITING_MAX >= ADMIN_CONNECTIONS_MAX + BROADCAST_IN_FLIGHT);
@@ -235,6 +245,10 @@ pub const ENVELOPE_BYTES_MAX: usize = 4096;
 
 /// Octets of a configuration file.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Octets of an overview that `ringwire top` takes.
+pub const OVERVIEW_BYTES_MAX: usize = 8 << 20;
+/// How long it waits for one.
+pub const TOP_PATIENCE_MS: u64 = 5_000;
 /// Octets of a message that the command's own client sends or takes.
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Octets that it reads at a time; a response head has to fit.

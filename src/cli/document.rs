@@ -41,7 +41,9 @@ A list is taken whole from the first place that has it; policies of namespaces a
 Numbers may have `_` between their digits.
 
 `ringwire publish` and `ringwire subscribe` take the server's URL from `--url` or `RINGWIRE_URL`;
-the default is `ws://127.0.0.1:9001/ws`. `unix:/path` connects to a Unix socket.
+the default is `ws://127.0.0.1:9001/ws`. `ringwire top` takes that of the admin interface from
+`--admin` or `RINGWIRE_ADMIN_URL`; the default is `http://127.0.0.1:9002`. `unix:/path` connects
+to a Unix socket.
 
 This page is generated from `src/cli/catalog.rs`; after a change there, write it anew with
 `RINGWIRE_BLESS=1 cargo test --lib cli`.

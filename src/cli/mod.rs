@@ -30,6 +30,7 @@ mod stream;
 pub mod subscribe;
 #[cfg(test)]
 mod tests;
+pub mod top;
 pub mod url;
 mod value;
 
@@ -63,6 +64,8 @@ pub enum Command {
     Publish(publish::PublishArgs),
     /// Print what is published to topics, one line of JSON for each message
     Subscribe(subscribe::SubscribeArgs),
+    /// Show what a server does, live in the terminal
+    Top(top::TopArgs),
     /// Check, show or add up a configuration
     Config(config::ConfigArgs),
     /// Load a server, check every message, and report
@@ -128,6 +131,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Echo(args) => echo::run(&args),
         Command::Publish(args) => publish::run(&args, &mut input, &mut output),
         Command::Subscribe(args) => subscribe::run(&args, &mut output, &mut notes),
+        Command::Top(args) => top::run(&args, &mut output),
         Command::Config(args) => config::run(&args, &mut output),
         Command::Bench(args) => bench::run(&args, &mut output, &mut notes),
     }

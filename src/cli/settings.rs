@@ -21,8 +21,8 @@ pub const CONFIG_VARIABLE: &str = "RINGWIRE_CONFIG";
 /// Names a file while which exists the first shard stands still: for tests of the watchdog.
 pub const HANG_VARIABLE: &str = "RINGWIRE_TEST_HANG_WHILE_EXISTS";
 /// Variables of other parts of the command.
-const OTHER_VARIABLES: [&str; 4] =
-    [CONFIG_VARIABLE, HANG_VARIABLE, "RINGWIRE_URL", "RINGWIRE_BLESS"];
+const OTHER_VARIABLES: [&str; 5] =
+    [CONFIG_VARIABLE, HANG_VARIABLE, "RINGWIRE_URL", "RINGWIRE_ADMIN_URL", "RINGWIRE_BLESS"];
 /// How far a variable may be from a known one to be taken for a slip: an orchestrator may well put
 /// variables of its own with our prefix into the environment, so an unknown one is no error.
 const SLIP_DISTANCE_MAX: usize = 2;

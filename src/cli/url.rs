@@ -30,23 +30,64 @@ pub enum Place {
 
 /// Why a text is no such place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{url:?} is no URL to connect to: {problem}; write ws://host:port/ws or unix:/path")]
+#[error("{url:?} is no URL to connect to: {problem}; write {form} or unix:/path")]
 pub struct UrlError {
     url: String,
     problem: &'static str,
+    form: &'static str,
 }
 
 impl FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Url, UrlError> {
-        parse(text).map_err(|problem| UrlError { url: text.to_owned(), problem })
+        let form = "ws://host:port/ws";
+        parse(text).map_err(|problem| UrlError { url: text.to_owned(), problem, form })
     }
+}
+
+/// Where an admin interface is: `http://host:port`, the same without `http://`, or `unix:/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminUrl {
+    /// Where to connect.
+    pub place: Place,
+    /// The value of the field `Host`.
+    pub host: String,
+}
+
+impl FromStr for AdminUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<AdminUrl, UrlError> {
+        let form = "http://host:port";
+        parse_admin(text).map_err(|problem| UrlError { url: text.to_owned(), problem, form })
+    }
+}
+
+fn parse_admin(text: &str) -> Result<AdminUrl, &'static str> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let place = unix(path)?;
+        return Ok(AdminUrl { place, host: "localhost".into() });
+    }
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    if !scheme.eq_ignore_ascii_case("http") {
+        return Err("its scheme is not http");
+    }
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if !authority.bytes().all(|octet| octet.is_ascii_graphic() && !b"/?#@".contains(&octet)) {
+        return Err("something other than host and port is in it");
+    }
+    let (name, port) = host_and_port(authority)?;
+    Ok(AdminUrl { place: Place::Tcp(name.to_owned(), port), host: authority.to_owned() })
+}
+
+fn unix(path: &str) -> Result<Place, &'static str> {
+    if path.is_empty() { Err("no path") } else { Ok(Place::Unix(path.into())) }
 }
 
 fn parse(text: &str) -> Result<Url, &'static str> {
     if let Some(path) = text.strip_prefix("unix:") {
-        let place = Place::Unix(Some(path).filter(|p| !p.is_empty()).ok_or("no path")?.into());
+        let place = unix(path)?;
         return Ok(Url { place, host: "localhost".into(), target: UNIX_TARGET.into() });
     }
     if !text.bytes().all(|octet| octet.is_ascii_graphic()) {
@@ -128,6 +169,30 @@ mod tests {
         let unix: Url = "unix:/run/ringwire.sock".parse().unwrap();
         assert_eq!(unix.place, Place::Unix("/run/ringwire.sock".into()));
         assert_eq!((unix.host.as_str(), unix.target.as_str()), ("localhost", "/ws"));
+    }
+
+    #[test]
+    fn places_of_admin_interfaces() {
+        let tcp = |name: &str, port, host: &str| {
+            Ok(AdminUrl { place: Place::Tcp(name.to_owned(), port), host: host.to_owned() })
+        };
+        let parsed = |text: &str| text.parse::<AdminUrl>().map_err(|error| error.to_string());
+        assert_eq!(parsed("http://127.0.0.1:9002"), tcp("127.0.0.1", 9002, "127.0.0.1:9002"));
+        assert_eq!(parsed("HTTP://[::1]:9002/"), tcp("::1", 9002, "[::1]:9002"));
+        assert_eq!(parsed("localhost:9002"), tcp("localhost", 9002, "localhost:9002"));
+        assert_eq!(parsed("unix:/a b").unwrap().place, Place::Unix("/a b".into()));
+        for (text, problem) in [
+            ("https://host/", "not http"),
+            ("ws://127.0.0.1:9001", "not http"),
+            ("http://host:9002/v1/status", "other than host and port"),
+            ("http://u@host:9002", "other than host and port"),
+            ("a\r\nb", "other than host and port"),
+            ("", "no host"),
+            ("unix:", "no path"),
+        ] {
+            let error = parsed(text).unwrap_err();
+            assert!(error.contains(problem) && error.contains("write http://"), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::event::Event;
 use crate::base::ErrorCode;
 use crate::limits::{ASK_TIMEOUT_MS, ASKS_WAITING_MAX};
 use crate::metrics::Board;
+use crate::pubsub::envelope::BusyTopic;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -35,6 +36,20 @@ pub enum Ask {
         limit: usize,
         /// Where the answer goes.
         reply: oneshot::Sender<Listed>,
+    },
+    /// The topics with most messages since this was asked last.
+    Busiest {
+        /// At most so many.
+        limit: usize,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Vec<BusyTopic>, Refused>>,
+    },
+    /// How many subscribe to each of some topics.
+    Subscribers {
+        /// Their names.
+        topics: Arc<[Box<str>]>,
+        /// Where the answer goes: one number for each name.
+        reply: oneshot::Sender<Result<Vec<u64>, Refused>>,
     },
 }
 
@@ -175,6 +190,9 @@ pub struct Bridge {
 #[derive(Debug)]
 pub struct Pending<T>(oneshot::Receiver<T>);
 
+/// The answer about the busiest topics.
+pub type PendingBusiest = Pending<Result<Vec<BusyTopic>, Refused>>;
+
 impl<T> Pending<T> {
     /// Waits for it, but not for long.
     pub async fn answer(self) -> Result<T, Refused> {
@@ -209,6 +227,19 @@ impl Bridge {
     /// Asks for topics.
     pub fn topics(&self, prefix: String, limit: usize) -> Result<Pending<Listed>, Refused> {
         self.ask(|reply| Ask::Topics { prefix, limit, reply })
+    }
+
+    /// Asks for the topics with most messages since this was asked last.
+    pub fn busiest(&self, limit: usize) -> Result<PendingBusiest, Refused> {
+        self.ask(|reply| Ask::Busiest { limit, reply })
+    }
+
+    /// Asks how many subscribe to each of some topics.
+    pub fn subscribers(
+        &self,
+        topics: Arc<[Box<str>]>,
+    ) -> Result<Pending<Result<Vec<u64>, Refused>>, Refused> {
+        self.ask(|reply| Ask::Subscribers { topics, reply })
     }
 
     /// Orders the drain. From here on nobody is told that the server is ready.

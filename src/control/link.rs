@@ -24,7 +24,7 @@ use crate::limits::{
     SHARDS_MAX,
 };
 use crate::metrics::{Board, Metric};
-use crate::pubsub::envelope::{ControlRequest, Parcel, Request, Response, Token};
+use crate::pubsub::envelope::{BusyTopic, ControlRequest, Parcel, Request, Response, Token};
 use crate::pubsub::home::home_of;
 use crate::pubsub::press::Press;
 use crate::ring::doorbell::{ControlBell, Doorbell, await_bell};
@@ -160,8 +160,12 @@ impl Link {
             // Who has stopped waiting was told that there was no answer: better it is not done.
             Ask::Publish { reply, .. } if reply.is_closed() => {}
             Ask::Topics { reply, .. } if reply.is_closed() => {}
+            Ask::Busiest { reply, .. } if reply.is_closed() => {}
+            Ask::Subscribers { reply, .. } if reply.is_closed() => {}
             Ask::Publish { topic, data, reply } => self.publish(&topic, &data, reply),
             Ask::Topics { prefix, limit, reply } => self.list(&prefix, limit, reply),
+            Ask::Busiest { limit, reply } => self.busiest(limit, reply),
+            Ask::Subscribers { topics, reply } => self.subscribers(&topics, reply),
         }
     }
 
@@ -186,15 +190,44 @@ impl Link {
     }
 
     fn list(&mut self, prefix: &str, limit: usize, reply: oneshot::Sender<Listed>) {
-        let has_room = (0..self.shards).all(|shard| self.mailbox.request_room(shard) > 0);
-        if !has_room || self.questions.is_full() {
+        if !self.may_ask_all() {
             return answer(reply, Err(Refused::Overloaded));
         }
         let ticket = self.questions.topics(reply, limit, self.shards);
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        self.ask_all(|| ControlRequest::Topics { ticket, prefix: prefix.into(), limit });
+    }
+
+    fn busiest(&mut self, limit: usize, reply: oneshot::Sender<Result<Vec<BusyTopic>, Refused>>) {
+        if !self.may_ask_all() {
+            return answer(reply, Err(Refused::Overloaded));
+        }
+        let ticket = self.questions.busiest(reply, limit, self.shards);
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        self.ask_all(|| ControlRequest::Busiest { ticket, limit });
+    }
+
+    fn subscribers(
+        &mut self,
+        topics: &Arc<[Box<str>]>,
+        reply: oneshot::Sender<Result<Vec<u64>, Refused>>,
+    ) {
+        if !self.may_ask_all() {
+            return answer(reply, Err(Refused::Overloaded));
+        }
+        let ticket = self.questions.subscribers(reply, topics.len(), self.shards);
+        self.ask_all(|| ControlRequest::Subscribers { ticket, topics: Arc::clone(topics) });
+    }
+
+    /// True when there is room for a question to every shard.
+    fn may_ask_all(&mut self) -> bool {
+        let has_room = (0..self.shards).all(|shard| self.mailbox.request_room(shard) > 0);
+        has_room && !self.questions.is_full()
+    }
+
+    fn ask_all(&mut self, question: impl Fn() -> ControlRequest) {
         for shard in 0..self.shards {
-            let listing = ControlRequest::Topics { ticket, prefix: prefix.into(), limit };
-            self.request(shard, Request::Control(listing));
+            self.request(shard, Request::Control(question()));
         }
     }
 
@@ -234,6 +267,8 @@ impl Link {
             Response::Topics { ticket, homes, subscribers } => {
                 self.questions.listed(ticket, homes, subscribers);
             }
+            Response::Busiest { ticket, topics } => self.questions.found_busiest(ticket, topics),
+            Response::Subscribers { ticket, counts } => self.questions.counted(ticket, &counts),
             Response::Job { from, job, work } => self.jobs.take(from, job, work),
             Response::Deliver { .. } | Response::Interested { .. } | Response::Released { .. } => {
                 panic!("the control plane subscribes to nothing")

@@ -6,8 +6,11 @@
 
 pub mod admin;
 pub mod bridge;
+mod busiest;
+mod causes;
 pub mod drain;
 pub mod event;
+mod history;
 pub mod http;
 mod jobs;
 pub mod link;
@@ -15,6 +18,8 @@ pub mod listen;
 pub mod log_limit;
 mod notices;
 pub mod notify;
+mod overview;
+mod page;
 pub mod plane;
 pub mod prometheus;
 pub mod query;

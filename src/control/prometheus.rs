@@ -224,7 +224,7 @@ fn key(family: &'static Family, label: LabelPair) -> Key {
 }
 
 /// Mapped and resident memory of the process; `None` where procfs is hidden.
-fn memory_bytes() -> Option<(u64, u64)> {
+pub(super) fn memory_bytes() -> Option<(u64, u64)> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kib = |field: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(field))?;

@@ -4,10 +4,11 @@
 //! `max` questions are held; Q2 a ticket is not given again while 2^32 others are: an answer that
 //! comes after its asker has left finds nothing, never the question of somebody else.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::bridge::{Listed, Refused, Sequenced, TopicInfo};
-use crate::pubsub::envelope::{Position, Refusal, TopicSummary};
+use crate::pubsub::envelope::{BusyTopic, Position, Refusal, TopicSummary};
 use tokio::sync::oneshot::Sender;
 
 /// See the module's header.
@@ -20,6 +21,8 @@ pub(super) struct Questions {
 enum Question {
     Publish(Sender<Result<Sequenced, Refused>>),
     Topics(Listing),
+    Busiest(Search),
+    Subscribers(Count),
 }
 
 /// A listing that some shards may still have to add to.
@@ -29,6 +32,21 @@ struct Listing {
     shards_left: usize,
     homes: Vec<TopicSummary>,
     subscribers: HashMap<Box<str>, u64>,
+}
+
+/// A search for the busiest topics that some shards may still have to add to.
+struct Search {
+    reply: Sender<Result<Vec<BusyTopic>, Refused>>,
+    limit: usize,
+    shards_left: usize,
+    found: Vec<BusyTopic>,
+}
+
+/// A count of subscribers that some shards may still have to add to.
+struct Count {
+    reply: Sender<Result<Vec<u64>, Refused>>,
+    shards_left: usize,
+    sums: Vec<u64>,
 }
 
 impl Questions {
@@ -62,6 +80,28 @@ impl Questions {
         }))
     }
 
+    /// Notes a search for the busiest topics; gives its ticket.
+    pub(super) fn busiest(
+        &mut self,
+        reply: Sender<Result<Vec<BusyTopic>, Refused>>,
+        limit: usize,
+        shards: usize,
+    ) -> u32 {
+        let found = Vec::new();
+        self.note(Question::Busiest(Search { reply, limit, shards_left: shards, found }))
+    }
+
+    /// Notes a count of the subscribers of some topics; gives its ticket.
+    pub(super) fn subscribers(
+        &mut self,
+        reply: Sender<Result<Vec<u64>, Refused>>,
+        topics: usize,
+        shards: usize,
+    ) -> u32 {
+        let sums = vec![0; topics];
+        self.note(Question::Subscribers(Count { reply, shards_left: shards, sums }))
+    }
+
     /// A home has answered a publish.
     pub(super) fn published(&mut self, ticket: u32, result: Result<Position, Refusal>) {
         let Some(Question::Publish(_)) = self.waiting.get(&ticket) else { return };
@@ -90,11 +130,45 @@ impl Questions {
         }
     }
 
+    /// A shard has named its busiest topics; the last one completes the search.
+    pub(super) fn found_busiest(&mut self, ticket: u32, topics: Vec<BusyTopic>) {
+        let Some(Question::Busiest(search)) = self.waiting.get_mut(&ticket) else { return };
+        search.found.extend(topics);
+        search.shards_left -= 1;
+        if search.shards_left == 0
+            && let Some(Question::Busiest(search)) = self.waiting.remove(&ticket)
+        {
+            let Search { reply, limit, mut found, .. } = search;
+            found.sort_unstable_by(|a, b| {
+                let rank = |topic: &BusyTopic| Reverse((topic.grown, topic.offset));
+                rank(a).cmp(&rank(b)).then_with(|| a.topic.cmp(&b.topic))
+            });
+            found.truncate(limit);
+            answer(reply, Ok(found));
+        }
+    }
+
+    /// A shard has counted its subscribers; the last one completes the count.
+    pub(super) fn counted(&mut self, ticket: u32, counts: &[u32]) {
+        let Some(Question::Subscribers(count)) = self.waiting.get_mut(&ticket) else { return };
+        for (sum, more) in count.sums.iter_mut().zip(counts) {
+            *sum += u64::from(*more);
+        }
+        count.shards_left -= 1;
+        if count.shards_left == 0
+            && let Some(Question::Subscribers(count)) = self.waiting.remove(&ticket)
+        {
+            answer(count.reply, Ok(count.sums));
+        }
+    }
+
     /// Forgets questions whose askers have gone.
     pub(super) fn forget_abandoned(&mut self) {
         self.waiting.retain(|_, question| match question {
             Question::Publish(reply) => !reply.is_closed(),
             Question::Topics(listing) => !listing.reply.is_closed(),
+            Question::Busiest(search) => !search.reply.is_closed(),
+            Question::Subscribers(count) => !count.reply.is_closed(),
         });
     }
 
@@ -181,6 +255,26 @@ mod tests {
         questions.published(u32::MAX, Err(Refusal::Overloaded));
         assert_eq!(first.try_recv(), Ok(Err(Refused::Overloaded)));
         assert_eq!(second.try_recv(), Ok(Err(Refused::LimitExceeded)));
+    }
+
+    #[test]
+    fn a_search_keeps_the_busiest_of_all_shards_and_a_count_sums() {
+        let mut questions = Questions::new(2);
+        let (reply, mut found) = channel();
+        let ticket = questions.busiest(reply, 3, 2);
+        let busy = |topic: &str, offset, grown| BusyTopic { topic: topic.into(), offset, grown };
+        questions.found_busiest(ticket, vec![busy("d", 9, 5), busy("b", 7, 0), busy("a", 7, 0)]);
+        assert_eq!(found.try_recv(), Err(TryRecvError::Empty));
+        questions.found_busiest(ticket, vec![busy("c", 6, 6), busy("e", 6, 0)]);
+        let expected = vec![busy("c", 6, 6), busy("d", 9, 5), busy("a", 7, 0)];
+        assert_eq!(found.try_recv(), Ok(Ok(expected)));
+        let (reply, mut counted) = channel();
+        let ticket = questions.subscribers(reply, 2, 2);
+        questions.counted(ticket, &[1, u32::MAX]);
+        questions.found_busiest(ticket, Vec::new());
+        assert_eq!(counted.try_recv(), Err(TryRecvError::Empty));
+        questions.counted(ticket, &[2, 1]);
+        assert_eq!(counted.try_recv(), Ok(Ok(vec![3, 1 << 32])));
     }
 
     #[test]

@@ -4,7 +4,11 @@
 //! it was written, octet for octet.
 
 use super::bridge::{Bridge, Refused, Sequenced, Stage};
+use super::busiest::Looks;
+use super::history::History;
 use super::http::{Answer, ErrorDetail, Failure, answer, json, json_body};
+use super::overview::Overview;
+use super::page::page;
 use super::prometheus::{CONTENT_TYPE, Exporter};
 use super::query;
 use super::rates::Rates;
@@ -31,6 +35,8 @@ pub struct Admin {
     bridge: Bridge,
     pub(super) exporter: Exporter,
     rates: RefCell<Rates>,
+    history: RefCell<History>,
+    looks: Looks,
     body_timeout: Duration,
     /// Whether browsers could reach the listener (TCP), so that the host must be checked.
     check_host: bool,
@@ -38,6 +44,7 @@ pub struct Admin {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
+    Page,
     Health,
     Ready,
     Metrics,
@@ -45,6 +52,7 @@ enum Route {
     Broadcast,
     Topics,
     Status,
+    Overview,
     Drain,
 }
 
@@ -88,6 +96,7 @@ enum Outcome {
 impl Route {
     fn of(path: &str) -> Option<Route> {
         Some(match path {
+            "/" => Route::Page,
             "/healthz" => Route::Health,
             "/readyz" => Route::Ready,
             "/metrics" => Route::Metrics,
@@ -95,6 +104,7 @@ impl Route {
             "/v1/broadcast" => Route::Broadcast,
             "/v1/topics" => Route::Topics,
             "/v1/status" => Route::Status,
+            "/v1/overview" => Route::Overview,
             "/v1/drain" => Route::Drain,
             _ => return None,
         })
@@ -103,8 +113,8 @@ impl Route {
     /// The methods, as `Allow` lists them.
     fn allow(self) -> &'static str {
         match self {
-            Route::Health | Route::Ready | Route::Metrics => "GET, HEAD",
-            Route::Topics | Route::Status => "GET, HEAD",
+            Route::Page | Route::Health | Route::Ready | Route::Metrics => "GET, HEAD",
+            Route::Topics | Route::Status | Route::Overview => "GET, HEAD",
             Route::Publish | Route::Broadcast | Route::Drain => "POST",
         }
     }
@@ -114,12 +124,16 @@ impl Admin {
     /// The routes over a bridge.
     pub fn new(bridge: Bridge, body_timeout: Duration, check_host: bool) -> Admin {
         let exporter = Exporter::new(bridge.clone());
-        Admin { bridge, exporter, rates: RefCell::default(), body_timeout, check_host }
+        let looks = Looks::new(bridge.clone());
+        let (rates, history) = (RefCell::default(), RefCell::default());
+        Admin { bridge, exporter, rates, history, looks, body_timeout, check_host }
     }
 
-    /// Samples the counters for the rates of the status.
+    /// Samples the counters for the rates of the status and for the history.
     pub fn sample(&self) {
-        self.rates.borrow_mut().sample(std::time::Instant::now(), &self.bridge.board);
+        let now = std::time::Instant::now();
+        self.rates.borrow_mut().sample(now, &self.bridge.board);
+        self.history.borrow_mut().sample(now, &self.bridge.board);
     }
 
     /// Answers one request.
@@ -142,6 +156,7 @@ impl Admin {
             return Err(Failure::method_not_allowed(route.allow()));
         }
         match route {
+            Route::Page => Ok(page()),
             Route::Health => Ok(answer(StatusCode::OK, TEXT, "ok\n")),
             Route::Ready => Ok(self.ready()),
             Route::Metrics => {
@@ -154,8 +169,15 @@ impl Admin {
             Route::Status => {
                 Ok(json(StatusCode::OK, &Status::of(&self.bridge, &self.rates.borrow())))
             }
+            Route::Overview => Ok(self.overview().await),
             Route::Drain => self.drain(request).await,
         }
+    }
+
+    async fn overview(&self) -> Answer {
+        let topics = self.looks.known().await;
+        let (rates, history) = (self.rates.borrow(), self.history.borrow());
+        json(StatusCode::OK, &Overview::of(&self.bridge, &rates, &history, topics))
     }
 
     fn ready(&self) -> Answer {

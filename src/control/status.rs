@@ -1,10 +1,12 @@
 //! `GET /v1/status`: the state of the process as one JSON object.
 
 use super::bridge::Bridge;
+use super::prometheus::memory_bytes;
 use super::rates::Rates;
 use crate::metrics::Metric;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What the status shows.
 #[derive(Debug, Serialize)]
@@ -16,6 +18,8 @@ pub struct Status {
     topics: u64,
     subscriptions: u64,
     egress_queued_bytes: u64,
+    egress_max_bytes: u64,
+    memory_resident_bytes: u64,
     rates: BTreeMap<&'static str, f64>,
     shards: Vec<Shard>,
 }
@@ -23,6 +27,7 @@ pub struct Status {
 #[derive(Debug, Serialize)]
 struct Connections {
     open: u64,
+    max: u64,
     accepted: u64,
     handshakes_completed: u64,
     slow_consumers_closed: u64,
@@ -38,6 +43,7 @@ struct Shard {
     egress_queued_bytes: u64,
     turns: u64,
     loop_busy_microseconds: u64,
+    loop_busy_ratio: f64,
 }
 
 impl Status {
@@ -50,6 +56,7 @@ impl Status {
             uptime_seconds: bridge.state.started.elapsed().as_secs(),
             connections: Connections {
                 open: total(Metric::ConnectionsOpen),
+                max: bridge.state.connections_max.load(Relaxed),
                 accepted: total(Metric::ConnectionsAccepted),
                 handshakes_completed: total(Metric::HandshakesCompleted),
                 slow_consumers_closed: total(Metric::SlowConsumersClosed),
@@ -58,13 +65,15 @@ impl Status {
             topics: total(Metric::Topics),
             subscriptions: total(Metric::Subscriptions),
             egress_queued_bytes: total(Metric::EgressQueuedBytes),
+            egress_max_bytes: bridge.state.egress_bytes_max.load(Relaxed),
+            memory_resident_bytes: memory_bytes().map_or(0, |(_, resident)| resident),
             rates: rates.per_second().collect(),
-            shards: shards(bridge),
+            shards: shards(bridge, rates),
         }
     }
 }
 
-fn shards(bridge: &Bridge) -> Vec<Shard> {
+fn shards(bridge: &Bridge, rates: &Rates) -> Vec<Shard> {
     let column = |metric| bridge.board.per_shard(metric).collect::<Vec<u64>>();
     let open = column(Metric::ConnectionsOpen);
     let topics = column(Metric::Topics);
@@ -72,6 +81,7 @@ fn shards(bridge: &Bridge) -> Vec<Shard> {
     let queued = column(Metric::EgressQueuedBytes);
     let turns = column(Metric::Turns);
     let busy = column(Metric::LoopBusyMicroseconds);
+    let ratios: Vec<f64> = rates.busy_ratios().collect();
     let row = |shard: usize| Shard {
         shard,
         connections_open: open[shard],
@@ -80,6 +90,8 @@ fn shards(bridge: &Bridge) -> Vec<Shard> {
         egress_queued_bytes: queued[shard],
         turns: turns[shard],
         loop_busy_microseconds: busy[shard],
+        // None before there are two samples.
+        loop_busy_ratio: ratios.get(shard).copied().unwrap_or(0.0),
     };
     (0..open.len()).map(row).collect()
 }

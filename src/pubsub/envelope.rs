@@ -4,6 +4,8 @@
 //! response to its sender (plus deliveries), handling a response produces nothing. So a shard that
 //! always takes responses, and takes a request only when there is room to answer, can't deadlock.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::press::Press;
@@ -156,6 +158,10 @@ pub enum Request {
 pub enum ControlRequest {
     /// List topics that live here.
     Topics { ticket: u32, prefix: Box<str>, limit: u32 },
+    /// The topics that live here and have had most messages since this was asked last.
+    Busiest { ticket: u32, limit: u32 },
+    /// Count who subscribes to these.
+    Subscribers { ticket: u32, topics: Arc<[Box<str>]> },
     /// Stop accepting and close every connection with 1001.
     Drain(DrainOrder),
     /// Work that left the shard has come back.
@@ -189,6 +195,10 @@ impl std::fmt::Debug for ControlRequest {
             ControlRequest::Topics { ticket, prefix, limit } => {
                 write!(f, "Topics({ticket}, {prefix:?}, {limit})")
             }
+            ControlRequest::Busiest { ticket, limit } => write!(f, "Busiest({ticket}, {limit})"),
+            ControlRequest::Subscribers { ticket, topics } => {
+                write!(f, "Subscribers({ticket}, {topics:?})")
+            }
             ControlRequest::Drain(order) => write!(f, "Drain({order:?})"),
             ControlRequest::JobDone { job, result } => {
                 write!(f, "JobDone({job}, ok: {})", result.is_ok())
@@ -206,6 +216,17 @@ pub struct TopicSummary {
     pub position: Position,
 }
 
+/// A topic, and how many messages it has had since it was asked about last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusyTopic {
+    /// Its name.
+    pub topic: Box<str>,
+    /// Offset of the newest message.
+    pub offset: u64,
+    /// How many of them are new.
+    pub grown: u64,
+}
+
 /// Told by a topic's home (or by a shard to the control plane).
 pub enum Response {
     /// What has become of a publish, which comes back with it.
@@ -219,6 +240,11 @@ pub enum Response {
     /// To the control plane: topics whose home is the shard, and how many of the shard's
     /// connections subscribe to which topics.
     Topics { ticket: u32, homes: Vec<TopicSummary>, subscribers: Vec<(Box<str>, u32)> },
+    /// To the control plane: the busiest topics whose home is the shard, busiest first.
+    Busiest { ticket: u32, topics: Vec<BusyTopic> },
+    /// To the control plane: how many of the shard's connections subscribe to each of the topics
+    /// that were named.
+    Subscribers { ticket: u32, counts: Vec<u32> },
     /// To the control plane: work for a thread that may block.
     Job { from: ShardId, job: u32, work: JobWork },
 }

@@ -6,12 +6,16 @@
 //! evicted; H3 a topic is in the idle list exactly when it has no interest; H4 an epoch is never
 //! used twice.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::hash::BuildHasher;
 
 use slab::Slab;
 
 use super::NameIndex;
-use super::envelope::{Epoch, HomeTopic, LocalTopic, Parcel, Position, Refusal, TopicSummary};
+use super::envelope::{
+    BusyTopic, Epoch, HomeTopic, LocalTopic, Parcel, Position, Refusal, TopicSummary,
+};
 use crate::base::ShardId;
 use crate::base::prng::Prng;
 
@@ -22,6 +26,8 @@ struct Topic {
     name: Box<str>,
     epoch: Epoch,
     offset: u64,
+    /// The offset when the busiest topics were last asked for.
+    looked_at: u64,
     interest: Vec<Interest>,
     idle: Idle,
 }
@@ -98,7 +104,8 @@ impl Home {
         }
         let idle = Idle { since_ms: now_ms, older: NONE, newer: NONE };
         let epoch = Epoch(self.epochs.next_u64());
-        let topic = Topic { name: name.into(), epoch, offset: 0, interest: Vec::new(), idle };
+        let (offset, interest) = (0, Vec::new());
+        let topic = Topic { name: name.into(), epoch, offset, looked_at: 0, interest, idle };
         let index = self.topics.insert(topic) as u32;
         self.by_name.insert(name.into(), index);
         self.idle_push(index, now_ms);
@@ -188,6 +195,25 @@ impl Home {
         list
     }
 
+    /// The `limit` topics that have had most messages since this was asked last, busiest first.
+    /// Among equals those come first that have had most messages at all.
+    pub fn busiest(&mut self, limit: usize) -> Vec<BusyTopic> {
+        let mut best = BinaryHeap::with_capacity(limit + 1);
+        for (index, topic) in &mut self.topics {
+            let grown = topic.offset - std::mem::replace(&mut topic.looked_at, topic.offset);
+            best.push(Reverse((grown, topic.offset, index)));
+            if best.len() > limit {
+                best.pop();
+            }
+        }
+        let shown = |Reverse((grown, offset, index)): &Reverse<(u64, u64, usize)>| BusyTopic {
+            topic: self.topics[*index].name.clone(),
+            offset: *offset,
+            grown: *grown,
+        };
+        best.into_sorted_vec().iter().map(shown).collect()
+    }
+
     fn evict_oldest(&mut self) -> bool {
         let index = self.oldest;
         if index == NONE {
@@ -257,6 +283,32 @@ mod tests {
         let first = home.sequence(again, 1600);
         assert_eq!(first.offset, 1);
         assert_ne!(first.epoch, second.epoch);
+    }
+
+    #[test]
+    fn the_busiest_are_those_that_have_grown_most_since_one_has_looked() {
+        let mut home = Home::new(10, 1000, 7);
+        let publish = |home: &mut Home, name: &str, messages: usize| {
+            let topic = home.open(name, 0).unwrap();
+            for _ in 0..messages {
+                home.sequence(topic, 0);
+            }
+        };
+        let seen = |home: &mut Home, limit| -> Vec<(String, u64, u64)> {
+            let found = home.busiest(limit).into_iter();
+            found.map(|t| (t.topic.into(), t.offset, t.grown)).collect()
+        };
+        let row = |name: &str, offset, grown| (name.to_owned(), offset, grown);
+        assert_eq!(seen(&mut home, 3), []);
+        for (name, messages) in [("a", 3), ("b", 9), ("c", 1), ("d", 0)] {
+            publish(&mut home, name, messages);
+        }
+        assert_eq!(seen(&mut home, 2), [row("b", 9, 9), row("a", 3, 3)]);
+        publish(&mut home, "c", 2);
+        // What was not shown has been looked at all the same.
+        assert_eq!(seen(&mut home, 3), [row("c", 3, 2), row("b", 9, 0), row("a", 3, 0)]);
+        assert_eq!(seen(&mut home, 9).len(), 4);
+        assert_eq!(seen(&mut home, 0), []);
     }
 
     #[test]

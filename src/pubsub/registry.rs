@@ -148,6 +148,12 @@ impl Registry {
         list
     }
 
+    /// How many subscribe to a topic.
+    pub fn subscribers(&self, name: &str) -> u32 {
+        let topic = self.by_name.get(name).map(|index| &self.topics[*index as usize]);
+        topic.map_or(0, |topic| topic.members.len() as u32 - topic.tombstones)
+    }
+
     /// True when a subscription to the topic needs no message to its home.
     pub fn knows(&self, name: &str) -> bool {
         self.by_name.contains_key(name)

@@ -73,6 +73,15 @@ impl<H: Handler> Shard<H> {
                 let subscribers = self.core.registry.list(&prefix, limit as usize);
                 self.respond(from, Response::Topics { ticket, homes, subscribers });
             }
+            Request::Control(ControlRequest::Busiest { ticket, limit }) => {
+                let topics = self.home.busiest(limit as usize);
+                self.respond(from, Response::Busiest { ticket, topics });
+            }
+            Request::Control(ControlRequest::Subscribers { ticket, topics }) => {
+                let registry = &self.core.registry;
+                let counts = topics.iter().map(|topic| registry.subscribers(topic)).collect();
+                self.respond(from, Response::Subscribers { ticket, counts });
+            }
             Request::Control(ControlRequest::Drain(order)) => self.begin_drain(order),
             Request::Control(ControlRequest::JobDone { job, result }) => self.job_done(job, result),
         }
@@ -113,7 +122,10 @@ impl<H: Handler> Shard<H> {
                 }
             }
             Response::Released { local } => self.released(local),
-            Response::Topics { .. } | Response::Job { .. } => {
+            Response::Topics { .. }
+            | Response::Busiest { .. }
+            | Response::Subscribers { .. }
+            | Response::Job { .. } => {
                 panic!("only the control plane is told that")
             }
         }

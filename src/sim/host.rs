@@ -240,6 +240,8 @@ impl<H: Handler> Host<H> {
                     }
                     Response::Published { .. }
                     | Response::Interested { .. }
+                    | Response::Busiest { .. }
+                    | Response::Subscribers { .. }
                     | Response::Released { .. }
                     | Response::Deliver { .. } => panic!("nothing for the control plane"),
                 }

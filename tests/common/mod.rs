@@ -8,6 +8,7 @@
 #![allow(unused_imports, reason = "each test binary uses its own part of the harness")]
 
 mod feed;
+mod figures;
 mod frame;
 mod gate;
 mod http;
@@ -20,6 +21,7 @@ mod witness;
 use std::time::{Duration, Instant};
 
 pub(crate) use feed::{Feed, Flow, Item};
+pub(crate) use figures::{Figure, assert_shows};
 pub(crate) use frame::{
     BINARY, CLOSE, CONTINUATION, Frame, Length, PING, PONG, Received, TEXT, close_payload,
 };

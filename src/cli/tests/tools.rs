@@ -26,7 +26,11 @@ fn run_with(
     let outcome = match cli.command {
         Command::Publish(args) => publish::run(&args, &mut input.as_bytes(), &mut output),
         Command::Subscribe(args) => subscribe::run(&args, &mut output, &mut notes),
-        Command::Serve(_) | Command::Echo(_) | Command::Config(_) | Command::Bench(_) => {
+        Command::Serve(_)
+        | Command::Echo(_)
+        | Command::Config(_)
+        | Command::Bench(_)
+        | Command::Top(_) => {
             panic!("not a tool")
         }
     };

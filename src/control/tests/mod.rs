@@ -7,6 +7,7 @@ mod routes;
 use super::{AdminAddr, AdminLimits, AdminListener, Ask, Bridge, Event, Refused, Sequenced};
 use super::{ServerState, Stage, TopicInfo, serve};
 use crate::metrics::Board;
+use crate::pubsub::envelope::BusyTopic;
 use bytes::Bytes;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -172,6 +173,18 @@ async fn answer(mut asks: mpsc::Receiver<Ask>, published: Published) {
                 };
                 let listed = found.take(limit).map(info).collect();
                 reply.send(Ok(listed)).expect("somebody waits");
+            }
+            Ask::Busiest { limit, reply } => {
+                let busy = |(topic, offset): (&String, &u64)| BusyTopic {
+                    topic: topic.as_str().into(),
+                    offset: *offset,
+                    grown: *offset,
+                };
+                let found = offsets.iter().take(limit).map(busy).collect();
+                reply.send(Ok(found)).expect("somebody waits");
+            }
+            Ask::Subscribers { topics, reply } => {
+                reply.send(Ok(vec![5; topics.len()])).expect("somebody waits");
             }
         }
     }

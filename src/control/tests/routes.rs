@@ -43,6 +43,59 @@ fn metrics_and_status_show_the_board() {
 }
 
 #[test]
+fn the_page_is_sent_with_a_policy_that_lets_only_its_own_script_run() {
+    let fixture = Fixture::start();
+    let page = fixture.get("/");
+    assert_eq!(page.status, 200);
+    assert!(page.body.starts_with("<!doctype html>") && page.body.ends_with("</html>\n"));
+    let head = &page.head;
+    for field in [
+        "content-type: text/html; charset=utf-8",
+        "cache-control: no-store",
+        "x-content-type-options: nosniff",
+        "x-frame-options: deny",
+        "referrer-policy: no-referrer",
+    ] {
+        assert!(head.lines().any(|line| line == field), "{field} in {head}");
+    }
+    let policy = head.lines().find_map(|line| line.strip_prefix("content-security-policy: "));
+    let policy = policy.expect("a policy");
+    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+    fixture.request("POST", "/", "", "").assert_error(405, "bad_request");
+    let stranger = fixture.raw("GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
+    Reply::parse(&stranger).assert_error(403, "forbidden");
+}
+
+#[test]
+fn an_overview_has_the_status_the_busiest_topics_causes_and_a_history() {
+    let fixture = Fixture::start();
+    fixture.post("/v1/broadcast", r#"{"topics":["a","b"],"data":1}"#);
+    let mut counters = ShardCounters::new();
+    counters.set(Metric::ConnectionsOpen, 12);
+    counters.add(Metric::ClosedSlowConsumer, 3);
+    counters.add(Metric::RefusedTimeout, 2);
+    counters.add(Metric::DroppedOldest, 1);
+    fixture.bridge.board.publish(ShardId(1), &mut counters);
+    fixture.bridge.state.egress_bytes_max.store(4096, std::sync::atomic::Ordering::Relaxed);
+    let overview = fixture.get("/v1/overview").json();
+    assert_eq!(overview["status"]["connections"]["open"], 12, "{overview}");
+    assert_eq!(overview["status"]["egress_max_bytes"], 4096, "{overview}");
+    let topics = overview["topics"]["busiest"].as_array().expect("a list");
+    let row = |topic: &Value| (topic["topic"].clone(), topic["subscribers"].clone());
+    let rows: Vec<_> = topics.iter().map(row).collect();
+    assert_eq!(rows, [(json!("a"), json!(5)), (json!("b"), json!(5))]);
+    let first = |list: &str| {
+        let cause = &overview[list][0];
+        (cause["label"].clone(), cause["total"].clone())
+    };
+    assert_eq!(first("closes"), (json!("4001"), json!(3)));
+    assert_eq!(first("refusals"), (json!("timeout"), json!(2)));
+    assert_eq!(first("drops"), (json!("drop_oldest"), json!(1)));
+    assert!(overview["history"]["sent_bytes_per_second"].is_array(), "{overview}");
+}
+
+#[test]
 fn head_is_answered_like_get_without_the_body() {
     let fixture = Fixture::start();
     let reply = fixture.request("HEAD", "/healthz", "", "");
