@@ -5,12 +5,14 @@ use std::time::Instant;
 use ringwire::bench::report::plot::Unit;
 
 use crate::SETTLING_MAX;
-use crate::common::{Metrics, Server, resident_bytes};
+use crate::common::{Metrics, Server, memory_bytes, resident_bytes};
 
 /// Something that could grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quantity {
     Resident,
+    /// Without the pages of the program's file, which the kernel takes and gives back as it likes.
+    Anonymous,
     Descriptors,
     Connections,
     Subscriptions,
@@ -31,6 +33,7 @@ pub(crate) enum Quantity {
 impl Quantity {
     pub(crate) const ALL: &[Quantity] = &[
         Quantity::Resident,
+        Quantity::Anonymous,
         Quantity::Descriptors,
         Quantity::Connections,
         Quantity::Subscriptions,
@@ -59,6 +62,7 @@ impl Quantity {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Quantity::Resident => "resident memory",
+            Quantity::Anonymous => "of it anonymous",
             Quantity::Descriptors => "descriptors",
             Quantity::Connections => "connections (slots)",
             Quantity::Subscriptions => "subscriptions",
@@ -79,9 +83,11 @@ impl Quantity {
 
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Quantity::Resident | Quantity::Egress | Quantity::Ingress | Quantity::SocketPages => {
-                Unit::Bytes
-            }
+            Quantity::Resident
+            | Quantity::Anonymous
+            | Quantity::Egress
+            | Quantity::Ingress
+            | Quantity::SocketPages => Unit::Bytes,
             Quantity::Descriptors
             | Quantity::Connections
             | Quantity::Subscriptions
@@ -112,6 +118,7 @@ impl Quantity {
         let metric = |family| Some(source.metrics.value(family, &[]));
         match self {
             Quantity::Resident => Some(source.resident_bytes as f64),
+            Quantity::Anonymous => Some(source.anonymous_bytes as f64),
             Quantity::Descriptors => Some(source.descriptors as f64),
             Quantity::Connections => metric("ringwire_connections_open"),
             Quantity::Subscriptions => metric("ringwire_subscriptions"),
@@ -135,6 +142,7 @@ impl Quantity {
 struct Source {
     metrics: Metrics,
     resident_bytes: u64,
+    anonymous_bytes: u64,
     descriptors: usize,
     slabinfo: String,
     sockstat: String,
@@ -151,6 +159,7 @@ impl Source {
             descriptors: descriptors(),
             metrics: server.metrics(),
             resident_bytes: resident_bytes(server.pid()),
+            anonymous_bytes: memory_bytes(server.pid(), "RssAnon:"),
             slabinfo: text("/proc/slabinfo"),
             sockstat: text("/proc/net/sockstat"),
         }

@@ -30,7 +30,7 @@ pub(crate) use http::{Metrics, Response, request, try_request};
 pub(crate) use json::JsonClient;
 pub(crate) use process::Process;
 pub(crate) use raw::{Event, Head, RawClient, upgrade_head};
-pub(crate) use server::{Server, command, resident_bytes};
+pub(crate) use server::{Server, command, memory_bytes, resident_bytes};
 pub(crate) use witness::Witness;
 
 /// The limit of what should happen at once. Generous, because machines that test are busy; what is

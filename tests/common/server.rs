@@ -37,10 +37,15 @@ pub(crate) struct Server {
 
 /// Octets of memory that a process occupies.
 pub(crate) fn resident_bytes(pid: u32) -> u64 {
+    memory_bytes(pid, "VmRSS:")
+}
+
+/// One of the figures of proc_pid_status(5) that are in kB, in octets.
+pub(crate) fn memory_bytes(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
     let status = status.expect("the process is there");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).expect("VmRSS in kB");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).expect("a figure in kB");
     kib.trim().parse::<u64>().expect("a number") * 1024
 }
 
