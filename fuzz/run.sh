@@ -64,7 +64,7 @@ minimise() {
   local named
   named=$(cd "corpus/$target" 2>/dev/null && sha1sum -- * | cut -d' ' -f1 || true)
   find "$merged" -type f -size -8 -printf '%s %f\n' | sort -n | cut -d' ' -f2 |
-    grep -vxF "$named" | head -n "$found_files_max" | while read -r file; do
+    { grep -vxF "$named" || true; } | sed -n "1,${found_files_max}p" | while read -r file; do
     mv "$merged/$file" "corpus/$target/found-${file:0:12}"
   done
 }

@@ -36,6 +36,7 @@ def test_lines(path):
             found.add(number)
             depth += line.count("{") - line.count("}")
             is_inside = depth > 0 or not line.rstrip().endswith(("}", ";"))
+    assert not is_inside, f"{path}: a module of tests has no end"
     return found
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Which lines of the engine its unit tests and the simulator run.
+# Which lines of the engine its unit tests, the properties of `ws` and the simulator run.
 #
 #   tests/coverage.sh [--bar PERCENT]        fails when a module is below the bar (95)
 #
@@ -22,6 +22,8 @@ target=${CARGO_TARGET_DIR:-target}
 cargo llvm-cov --version >/dev/null 2>&1 || cargo install --locked cargo-llvm-cov
 # Runs of the simulator: as many as reach what is rare.
 export SIM_SEEDS=${SIM_SEEDS:-400} SIM_STEPS=${SIM_STEPS:-2000}
+# What earlier runs have left behind is not what these tests run.
+cargo llvm-cov clean --workspace --profraw-only
 cargo llvm-cov --no-report --lib --test sim --test ws_properties
 cargo llvm-cov report --lcov --output-path "$target/coverage.lcov"
 cargo llvm-cov report --text --output-path "$target/coverage.txt"

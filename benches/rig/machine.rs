@@ -111,7 +111,7 @@ impl<H: Handler> Machine<H> {
         let control = boxes.pop().expect("the last one is the control plane's");
         let mailbox = boxes.pop().expect("the first one is the shard's");
         let now = Now { monotonic_ms: 1_000_000, unix_ms: 1_790_000_000_000 };
-        let admission = Admission::new(connections_max as usize);
+        let admission = Admission::new(connections_max as usize, 1);
         let config = Arc::new(config(connections_max));
         let mut machine = Machine {
             shard: Shard::new(ShardId(0), config, admission, mailbox, handler, 7, now),

@@ -71,7 +71,7 @@ impl Machine {
         let mut mailboxes = mesh(2, limits::LANE_ENTRIES_MIN);
         let control = mailboxes.pop().expect("the last one is the control plane's");
         let mailbox = mailboxes.pop().expect("the first one is the shard's");
-        let (config, admission) = (Arc::new(config()), Admission::new(CLIENTS));
+        let (config, admission) = (Arc::new(config()), Admission::new(CLIENTS, 1));
         let handler = JsonHandler::new(SessionConfig::default(), 1);
         let mut machine = Machine {
             shard: Shard::new(ShardId(0), config, admission, mailbox, handler, 7, now()),

@@ -220,7 +220,7 @@ fn seats(
     kill: &Event,
 ) -> Vec<Seat> {
     let shard_config = Arc::new(shard_config(config));
-    let admission = Admission::new(config.connections_max as usize);
+    let admission = Admission::new(config.connections_max as usize, usize::from(config.shards));
     let clock = Clock::new(Instant::now());
     let boot_seed = clock.now().unix_ms ^ u64::from(std::process::id()) << 48;
     let mut seats = Vec::new();

@@ -90,7 +90,9 @@ fn turns<H: Handler>(
                 woke
             });
             if shard.is_drained() || began.elapsed() >= rules.drain_timeout {
-                return Ok(());
+                // The others may sleep, and wait for the last one to wake them.
+                let (orders, staging) = shard.orders();
+                return driver.submit(orders, staging, Wait::Now);
             }
         }
         // Looking takes a lock that all shards share, so a busy shard looks now and then only. Who

@@ -1,24 +1,41 @@
-//! How many connections the process has: the one thing that shards share beside lanes.
+//! How many connections the process has, and in a drain how many shards still have some: what
+//! shards share beside lanes.
 //!
-//! Invariant A1: at no time are more in than may be. A place that is given back may be missed by
-//! who asks at that moment, for the sake of somebody who is just being refused.
+//! Invariants: A1 at no time are more in than may be. A place that is given back may be missed by
+//! who asks at that moment, for the sake of somebody who is just being refused. A2 a shard departs
+//! once, and none ends before all have departed: it is the home of topics that others use.
 
 use std::sync::Arc;
 
-use crate::base::sync::{AtomicUsize, Ordering::Relaxed};
+use crate::base::sync::AtomicUsize;
+use crate::base::sync::Ordering::{AcqRel, Acquire, Relaxed};
 
-/// One counter, touched when a connection opens or closes, because SO_REUSEPORT spreads unevenly
-/// and a limit for each shard alone would refuse long before the limit of all is reached.
+/// Connections are counted here when they open and close, because SO_REUSEPORT spreads unevenly and
+/// a limit for each shard alone would refuse long before the limit of all is reached.
 #[derive(Debug)]
 pub struct Admission {
     open: AtomicUsize,
     max: usize,
+    staying: AtomicUsize,
 }
 
 impl Admission {
-    /// For at most `max` connections.
-    pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Admission { open: AtomicUsize::new(0), max })
+    /// For at most `max` connections of so many shards.
+    pub fn new(max: usize, shards: usize) -> Arc<Self> {
+        let (open, staying) = (AtomicUsize::new(0), AtomicUsize::new(shards));
+        Arc::new(Admission { open, max, staying })
+    }
+
+    /// A shard has no connection left, and takes none. True when it was the last.
+    pub fn depart(&self) -> bool {
+        let before = self.staying.fetch_sub(1, AcqRel);
+        assert!(before > 0, "A2: each shard departs once");
+        before == 1
+    }
+
+    /// True when no shard has a connection left.
+    pub fn have_all_departed(&self) -> bool {
+        self.staying.load(Acquire) == 0
     }
 
     /// Takes a place, if there is one.

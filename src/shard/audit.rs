@@ -121,6 +121,8 @@ impl<H: Handler> Shard<H> {
         }
         assert_eq!(open, self.core.open, "open connections");
         assert_eq!(ingress, self.core.ingress_bytes, "octets of unfinished messages");
+        let most = self.core.config.ingress_total_bytes_max;
+        assert!(ingress <= most, "{ingress} octets of unfinished messages, {most} may be");
         assert_eq!(timers, self.core.wheel.armed(), "each connection has its deadline");
     }
 }

@@ -8,6 +8,9 @@
 //! What was acknowledged before the drain is delivered first: nobody is told before the lanes were
 //! read to their ends and every batch was handed out, once. Where work never ends, patience does.
 //!
+//! A shard that has nobody left stays for the others, whose topics it may be the home of: it ends
+//! when none of them has anybody left.
+//!
 //! Invariants: D1 a connection is told once; D2 when `late_ms` have passed, everybody has been told
 //! and no handshake is waited for.
 
@@ -45,6 +48,7 @@ pub(super) struct Drain {
     next_slot: u32,
     refuses_upgrades: bool,
     backlog: Backlog,
+    has_departed: bool,
 }
 
 impl Drain {
@@ -58,6 +62,7 @@ impl Drain {
             next_slot: 0,
             refuses_upgrades: false,
             backlog: Backlog::Unseen,
+            has_departed: false,
         }
     }
 
@@ -146,6 +151,26 @@ impl<H: Handler> Shard<H> {
             self.refuse_handshakes();
         }
         self.core.stage = Life::Draining(drain);
+    }
+
+    /// At the end of a turn: nobody is left, and nobody can come in by an accept that was under
+    /// way. Who is the last wakes the others, so that all end.
+    pub(super) fn depart_if_empty(&mut self) {
+        let is_deaf = self.core.deaf.len() == usize::from(self.core.config.listeners);
+        let is_empty = is_deaf && self.table.is_empty();
+        if let Life::Draining(drain) = &mut self.core.stage
+            && is_empty
+            && !std::mem::replace(&mut drain.has_departed, true)
+            && self.core.admission.depart()
+        {
+            self.core.mailbox.rouse_all();
+        }
+    }
+
+    /// True when a drain is complete: neither this shard nor another one has anybody left.
+    pub fn is_drained(&self) -> bool {
+        let has_departed = matches!(self.core.stage, Life::Draining(drain) if drain.has_departed);
+        has_departed && self.core.admission.have_all_departed()
     }
 
     /// When the drain needs the next turn.

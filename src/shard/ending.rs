@@ -75,6 +75,17 @@ impl<H: Handler> Shard<H> {
         self.end(key, Trigger::PeerFaulted, true);
     }
 
+    /// There is no room for the unfinished message: its memory comes back at once, and not only
+    /// when the peer has answered a close.
+    pub(super) fn give_up_on_partial(&mut self, key: ConnKey) {
+        let reason = CloseReason::Overloaded;
+        if self.phase_of(key) == Some(Phase::Open) {
+            self.leave_open(key, reason);
+            self.say_close(key, reason, reason.text());
+        }
+        self.end(key, Trigger::PeerFaulted, true);
+    }
+
     /// The peer's stream is over. `is_broken`: ours as well.
     pub(super) fn stream_over(&mut self, key: ConnKey, is_broken: bool) {
         match self.phase_of(key) {

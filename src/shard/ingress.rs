@@ -2,7 +2,7 @@
 
 use super::shard::Shard;
 use crate::base::{ConnKey, Slot};
-use crate::conn::{CloseReason, Deadline, Pause, Stage};
+use crate::conn::{Deadline, Pause, Stage};
 use crate::handler::Handler;
 use crate::metrics::Metric;
 use crate::ws::close::CloseCode;
@@ -115,7 +115,7 @@ impl<H: Handler> Shard<H> {
         if self.core.ingress_bytes > self.core.config.ingress_total_bytes_max
             && self.partial_bytes(key) > 0
         {
-            return self.close(key, CloseReason::Overloaded, CloseReason::Overloaded.text());
+            return self.give_up_on_partial(key);
         }
         self.check_congestion(key);
     }

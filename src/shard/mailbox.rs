@@ -129,6 +129,11 @@ impl Mailbox {
         self.ready[from / 64] |= 1 << (from % 64);
     }
 
+    /// Has the next [`Self::signal`] wake every participant, though there is nothing to read.
+    pub fn rouse_all(&mut self) {
+        self.outlets.iter_mut().for_each(|outlet| outlet.has_news = true);
+    }
+
     /// Something is known to be left in a lane.
     pub fn has_ready(&self) -> bool {
         self.ready.iter().any(|word| *word != 0)

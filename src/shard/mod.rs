@@ -9,6 +9,8 @@ pub mod api;
 pub mod audit;
 mod core;
 mod drain;
+#[cfg(test)]
+mod drain_tests;
 mod ending;
 mod fanout;
 mod homework;

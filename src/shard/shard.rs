@@ -166,6 +166,7 @@ impl<H: Handler> Shard<H> {
         self.leave_topics();
         self.resume_paused();
         self.revive_starved();
+        self.depart_if_empty();
         self.flush();
         self.core.counters.inc(Metric::Turns);
         let sleep = self.sleep();
@@ -194,13 +195,6 @@ impl<H: Handler> Shard<H> {
     /// True when the shard is going down.
     pub fn is_draining(&self) -> bool {
         matches!(self.core.stage, Life::Draining(_))
-    }
-
-    /// True when a drain is complete: nobody is left, and nobody can come in by an accept that was
-    /// under way.
-    pub fn is_drained(&self) -> bool {
-        let is_deaf = self.core.deaf.len() == usize::from(self.core.config.listeners);
-        self.is_draining() && is_deaf && self.table.is_empty()
     }
 
     /// Connections, those that are ending included.

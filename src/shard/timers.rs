@@ -45,7 +45,8 @@ impl<H: Handler> Shard<H> {
         let late_ms = self.core.now.monotonic_ms.saturating_sub(self.wake_ms);
         if late_ms >= STALL_MS_MIN {
             let more_ms = late_ms.min(self.core.config.heartbeat_timeout_ms);
-            self.core.patient_until = self.core.now.tick().after_ms(more_ms);
+            let until = self.core.now.tick().after_ms(more_ms);
+            self.core.patient_until = self.core.patient_until.max(until);
         }
     }
 

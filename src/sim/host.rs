@@ -81,7 +81,7 @@ impl<H: Handler> Host<H> {
         let mut kernel = Kernel::new(shards, sizes, prng.next_u64());
         kernel.set_now(now.monotonic_ms);
         let config = Arc::new(plan.config);
-        let admission = Admission::new(plan.connections_max);
+        let admission = Admission::new(plan.connections_max, usize::from(plan.shards));
         let seats = boxes.into_iter().enumerate().map(|(index, mailbox)| {
             let me = ShardId(index as u16);
             let (config, admission) = (Arc::clone(&config), Arc::clone(&admission));
@@ -193,13 +193,13 @@ impl<H: Handler> Host<H> {
             if !std::mem::replace(&mut seat.has_stopped_listening, true) {
                 self.kernel.stop_listening(shard);
             }
-            if seat.shard.is_drained() {
-                seat.is_over = true;
-                return self.kernel.drop_ring(shard);
-            }
+            seat.is_over = seat.shard.is_drained();
         }
         let (ops, staging) = seat.shard.orders();
         self.kernel.submit(shard, ops, staging);
+        if self.seats[shard].is_over {
+            self.kernel.drop_ring(shard);
+        }
     }
 
     /// Asks a shard to drain. False when its lane is full.

@@ -187,6 +187,7 @@ impl Kernel {
             facts.push(fact);
         }
         for fact in &facts {
+            self.trace.mix_kind(fact);
             self.trace.mix(conn_word(fact.conn()));
             self.trace.say(format_args!("  {shard} <- {fact:?}"));
         }
@@ -194,6 +195,7 @@ impl Kernel {
     }
 
     fn carry_out(&mut self, shard: usize, op: Op, staging: &Staging) {
+        self.trace.mix_kind(&op);
         match op {
             Op::ArmAccept { listener } => {
                 let acceptor = self.ports[shard].acceptor(listener);

@@ -1,9 +1,11 @@
 //! What a run was, as one number; and, for who replays it, as text.
 //!
-//! Every order, every fact and every octet that a client got is mixed in, in the order in which it
-//! happened: two runs of one seed with the same hash were the same run.
+//! Mixed in, in the order in which it happened: the kind of each fact and whom it is about, the
+//! kind of each order, every octet that a shard sent at once and that a client got. Two runs of one
+//! seed with the same hash were the same run.
 
 use std::fmt::Arguments;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// See the module's header.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,13 @@ impl Trace {
     pub fn mix(&mut self, word: u64) {
         let mixed = (self.hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.hash = mixed ^ (mixed >> 29);
+    }
+
+    /// Takes in which of its kinds a value is.
+    pub fn mix_kind<T>(&mut self, value: &T) {
+        let mut hasher = DefaultHasher::new();
+        std::mem::discriminant(value).hash(&mut hasher);
+        self.mix(hasher.finish());
     }
 
     /// Takes in octets.

@@ -159,7 +159,7 @@ impl<H: Handler> Machine<H> {
         let control = mailboxes.pop().expect("two mailboxes");
         let mailbox = mailboxes.pop().expect("two mailboxes");
         let now = Now { monotonic_ms: 0, unix_ms: 1_790_000_000_000 };
-        let (config, admission) = (Arc::new(config()), Admission::new(CONNECTIONS_MAX as usize));
+        let (config, admission) = (Arc::new(config()), Admission::new(CONNECTIONS_MAX as usize, 1));
         Machine {
             shard: Shard::new(ShardId(0), config, admission, mailbox, handler, 1, now),
             board: Board::new(1),

@@ -192,7 +192,7 @@ impl ShardThread {
             monotonic_ms: started.elapsed().as_millis() as u64,
             unix_ms: 1_790_000_000_000,
         };
-        let admission = Admission::new(CONNECTIONS_MAX as usize);
+        let admission = Admission::new(CONNECTIONS_MAX as usize, 1);
         let seed = u64::from(self.me.0) + 1;
         let config = Arc::new(shard_config());
         let mut shard = Shard::new(self.me, config, admission, mailbox, Obedient, seed, now());

@@ -150,7 +150,7 @@ fn after_a_bell_that_failed_the_next_writer_rings() {
 #[test]
 fn no_more_are_in_than_may_be() {
     explore(PREEMPTIONS, || {
-        let admission = Admission::new(1);
+        let admission = Admission::new(1, 1);
         let inside = Arc::new(AtomicUsize::new(0));
         let shards = [0, 1].map(|_| {
             let (admission, inside) = (std::sync::Arc::clone(&admission), Arc::clone(&inside));
