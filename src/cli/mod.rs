@@ -10,6 +10,7 @@ mod bench_plan;
 mod catalog;
 pub mod client;
 pub mod config;
+pub mod doctor;
 #[cfg(test)]
 mod document;
 pub mod echo;
@@ -68,6 +69,8 @@ pub enum Command {
     Top(top::TopArgs),
     /// Check, show or add up a configuration
     Config(config::ConfigArgs),
+    /// Say what a number of connections needs of this host, and what to change
+    Doctor(doctor::DoctorArgs),
     /// Load a server, check every message, and report
     Bench(bench::BenchArgs),
 }
@@ -133,6 +136,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Subscribe(args) => subscribe::run(&args, &mut output, &mut notes),
         Command::Top(args) => top::run(&args, &mut output),
         Command::Config(args) => config::run(&args, &mut output),
+        Command::Doctor(args) => doctor::run(&args, &mut output),
         Command::Bench(args) => bench::run(&args, &mut output, &mut notes),
     }
 }

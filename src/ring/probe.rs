@@ -40,7 +40,7 @@ pub struct Needs {
 impl Needs {
     /// Open files of the whole process; direct descriptors count for the system, not for the
     /// process.
-    fn system_files(&self) -> u64 {
+    pub fn system_files(&self) -> u64 {
         u64::from(self.rings) * u64::from(self.files_per_ring) + self.process_fds
     }
 
@@ -53,7 +53,7 @@ impl Needs {
     /// (checked on 6.18: one page less is refused). One ring more than asked for, because a closed
     /// ring is released in the background: the trial's may still be charged when the first shard
     /// makes its own.
-    fn locked_bytes(&self) -> u64 {
+    pub fn locked_bytes(&self) -> u64 {
         const PAGE: u64 = 4096;
         const HEADER: u64 = 320;
         let (sq, cq) = (u64::from(limits::SQ_ENTRIES), u64::from(limits::CQ_ENTRIES));
@@ -126,6 +126,13 @@ pub struct RingFacts {
     pub min_wait: bool,
     /// `IORING_REGISTER_RESIZE_RINGS` is known.
     pub resize: bool,
+}
+
+impl RingFacts {
+    /// Optional features that are there, oldest first.
+    pub fn optional(&self) -> impl Iterator<Item = OptionalFeature> {
+        OptionalFeature::ALL.into_iter().filter(|feature| feature.is_in(self))
+    }
 }
 
 /// The first step of setting up a ring that failed.
@@ -212,8 +219,7 @@ pub fn diagnose(facts: &HostFacts, needs: &Needs) -> Result<Features, Environmen
         });
     }
     check_files(facts, needs)?;
-    let optional = OptionalFeature::ALL.into_iter().filter(|feature| feature.is_in(ring));
-    Ok(Features { optional: optional.collect(), warnings: warnings(facts, needs) })
+    Ok(Features { optional: ring.optional().collect(), warnings: warnings(facts, needs) })
 }
 
 fn ring_fault(facts: &HostFacts, needs: &Needs, fault: RingFault) -> EnvironmentFault {
@@ -339,7 +345,7 @@ fn warnings(facts: &HostFacts, needs: &Needs) -> Vec<EnvironmentWarning> {
 }
 
 /// Whether a release like `5.15.0-91-generic` is below the floor; one that can't be read is not.
-fn is_too_old(release: &str) -> bool {
+pub fn is_too_old(release: &str) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < KERNEL_FLOOR,

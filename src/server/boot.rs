@@ -29,17 +29,13 @@ use crate::control::plane::{self, PlaneConfig};
 use crate::handler::Handler;
 use crate::limits::{ACCEPTS_IN_FLIGHT, CQ_ENTRIES, FANOUT_BUDGET, SQ_ENTRIES};
 use crate::metrics::Board;
-use crate::ring::probe::{Features, Needs, diagnose, gather};
+use crate::ring::probe::{Features, diagnose, gather};
 use crate::ring::{
     ControlBell, DialConfig, Doorbell, Driver, DriverConfig, ListenAddr, ListenOptions, Listener,
 };
 use crate::shard::mailbox::{Mailbox, lane_capacity, mesh};
 use crate::shard::{Admission, Shard, ShardConfig};
 use crate::ws::protocol::Limits;
-
-/// Descriptors of the process beside rings and listeners: standard streams, the control plane,
-/// logs.
-const FDS_BESIDE: u64 = 128;
 
 /// What one shard's thread is given.
 struct Seat {
@@ -159,16 +155,7 @@ fn drain_rules(config: &Config) -> DrainRules {
 }
 
 fn probe(config: &Config) -> Result<Features, ServerError> {
-    let shards = u32::from(config.shards);
-    let listeners = config.listeners() as u64;
-    let needs = Needs {
-        rings: shards,
-        connections_per_ring: plan::connections_per_shard(config),
-        files_per_ring: plan::files_per_shard(config),
-        process_fds: u64::from(shards) * (1 + listeners) + FDS_BESIDE,
-        backlog: config.backlog,
-        recv_buffers: config.recv_buffers,
-    };
+    let needs = plan::needs(config);
     Ok(diagnose(&gather(&needs), &needs)?)
 }
 

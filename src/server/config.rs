@@ -284,6 +284,13 @@ impl Config {
             ("server.drain_rate_per_s", self.drain_rate_per_s.into(), 1, 1_000_000, count),
             ("server.drain_retry_ms", self.drain_retry_ms, 0, day_ms, ms),
         ];
+        if u64::from(self.connections_max) > connections_most && self.shards > 0 {
+            let each = u64::from(limits::SLOTS_PER_SHARD_MAX / 2);
+            let least = u64::from(self.connections_max).div_ceil(each) as usize;
+            return at_least("server.shards", self.shards.into(), least, || {
+                format!("server.max_connections = {}", self.connections_max)
+            });
+        }
         for (key, value, least, most, unit) in rows {
             if !(least..=most).contains(&value) {
                 return Err(ConfigError::OutOfBounds { key, value, least, most, unit });

@@ -16,8 +16,12 @@ use crate::limits::{
     PARTIALS_POOLED_MAX, PRESS_PIECE_BYTES, PRESS_PIECES, REFUSAL_SLOTS, SQ_ENTRIES,
 };
 use crate::pubsub::envelope::{Request, Response};
+use crate::ring::probe::Needs;
 use crate::shard::mailbox::lane_capacity;
 
+/// Descriptors of the process beside rings and listeners: standard streams, the control plane,
+/// logs.
+const FDS_BESIDE: u64 = 128;
 /// Code, thread stacks, the control plane, and what an allocator needs beside what is asked of it.
 const PROCESS_BYTES: u64 = 64 << 20;
 /// What one topic costs at its home, or on a shard with subscribers: the longest name twice, and
@@ -194,6 +198,20 @@ pub fn home_topics_per_shard(config: &Config) -> usize {
 pub fn files_per_shard(config: &Config) -> u32 {
     let accepts = config.listeners() as u32 * u32::from(ACCEPTS_IN_FLIGHT);
     slots_per_shard(config) + accepts
+}
+
+/// What the host has to provide for the configuration.
+pub fn needs(config: &Config) -> Needs {
+    let shards = u32::from(config.shards);
+    let listeners = config.listeners() as u64;
+    Needs {
+        rings: shards,
+        connections_per_ring: connections_per_shard(config),
+        files_per_ring: files_per_shard(config),
+        process_fds: u64::from(shards) * (1 + listeners) + FDS_BESIDE,
+        backlog: config.backlog,
+        recv_buffers: config.recv_buffers,
+    }
 }
 
 /// Octets of a shard's arena: all that one turn can receive, echoed, and as much again.

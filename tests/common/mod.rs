@@ -9,6 +9,7 @@
 
 mod feed;
 mod figures;
+mod file;
 mod frame;
 mod gate;
 mod http;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use feed::{Feed, Flow, Item};
 pub(crate) use figures::{Figure, assert_shows};
+pub(crate) use file::File;
 pub(crate) use frame::{
     BINARY, CLOSE, CONTINUATION, Frame, Length, PING, PONG, Received, TEXT, close_payload,
 };

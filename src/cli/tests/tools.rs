@@ -29,6 +29,7 @@ fn run_with(
         Command::Serve(_)
         | Command::Echo(_)
         | Command::Config(_)
+        | Command::Doctor(_)
         | Command::Bench(_)
         | Command::Top(_) => {
             panic!("not a tool")
