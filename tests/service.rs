@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Deadline, Process, RawClient, SOON, Server, command, poll};
+use common::{Deadline, File, Process, RawClient, SOON, Server, command, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -89,6 +89,24 @@ fn the_manager_is_told_from_ready_to_stopping() {
     assert_eq!(manager.hear("STOPPING=1"), "STOPPING=1\nEXTEND_TIMEOUT_USEC=17000000");
     assert!(manager.hear("STATUS=").starts_with("STATUS=draining: "));
     client.expect_close(1001, "drain");
+    assert_eq!(server.exit(SOON).code(), Some(0));
+}
+
+/// Also when nothing came of it: the manager waits for the "ready" that ends a reload.
+#[test]
+fn a_reload_is_told_and_ended_by_ready_whatever_came_of_it() {
+    let (manager, file) = (Manager::new("reload"), File::new(""));
+    let mut server = manager.start(4_000_000, &hang_file("none"), &["--config", file.path()]);
+    manager.hear("READY=1");
+    for text in ["[server]\ndrain_timeout_ms = 9_000", "[server]\nno_such_key = 1"] {
+        file.write(text);
+        server.signal(Signal::SIGHUP);
+        manager.hear("RELOADING=1\nMONOTONIC_USEC=");
+        manager.hear("READY=1");
+    }
+    server.terminate();
+    // By the new value, and some time to spare.
+    assert_eq!(manager.hear("STOPPING=1"), "STOPPING=1\nEXTEND_TIMEOUT_USEC=19000000");
     assert_eq!(server.exit(SOON).code(), Some(0));
 }
 

@@ -24,6 +24,11 @@ All three take `--config FILE` and the flags of `serve`. A server whose limits a
 than there is does not start, and says which parts are largest; `--allow-overcommit` starts it all
 the same.
 
+`SIGHUP` and `POST /v1/reload` read everything anew ([admin.md](admin.md)). Nobody is disconnected
+for it: who is over a limit that was lowered stays, and a heartbeat that is due already keeps its
+time. Keys that need a restart are told in the log and in the answer. A configuration that can't be
+taken changes nothing.
+
 ```toml
 [server]
 listen = [\"0.0.0.0:9001\", \"unix:/run/ringwire/clients.sock\"]

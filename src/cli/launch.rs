@@ -3,11 +3,12 @@
 //! What is printed to standard error is an interface: one line for each listener, then
 //! `ringwire: ready`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::effective::Effective;
 use super::engine_args::EngineArgs;
 use super::log::Log;
+use super::reload::Reread;
 use super::settings::HANG_VARIABLE;
 use super::{CliError, show_warnings};
 use crate::base::ShardId;
@@ -29,7 +30,7 @@ where
     let memory_bytes = memory.map(|memory| memory.limit_bytes());
     let (settings, effective) =
         Effective::load(args, &defaults, memory_bytes, std::env::vars_os())?;
-    let _log = Log::start(&effective.log, effective.log_format)?;
+    let log = Log::start(&effective.log, effective.log_format)?;
     show_warnings(&settings);
     let plan = Plan::of(&effective.config);
     eprintln!("ringwire: memory plan: {plan}");
@@ -42,12 +43,21 @@ where
         let sizes = (Size(too_large.plan_bytes), Size(too_large.memory_bytes));
         eprintln!("ringwire: warning: the limits allow {} of {} of memory", sizes.0, sizes.1);
     }
-    let mut config = effective.config;
+    let mut config = effective.config.clone();
     let inherited = take_inherited().map_err(CliError::runtime)?;
     use_inherited(&mut config, inherited, settings.server.listen.is_some())?;
     config.hang_while_exists = std::env::var_os(HANG_VARIABLE).map(Into::into);
+    let source = Reread {
+        args: args.clone(),
+        defaults,
+        memory,
+        connections_most: config.connections_max,
+        running: Arc::new(Mutex::new(effective)),
+        log,
+    };
     let seen = config.clone();
-    let running = Server::builder().config(config).handler(move |shard| make(&seen, shard)).start();
+    let builder = Server::builder().config(config).reload_from(Arc::new(source));
+    let running = builder.handler(move |shard| make(&seen, shard)).start();
     let running = running.map_err(server_error)?;
     announce(&running);
     running.wait().map_err(server_error)

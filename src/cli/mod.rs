@@ -24,6 +24,7 @@ pub mod log;
 mod nearest;
 pub mod origin;
 pub mod publish;
+mod reload;
 mod said;
 pub mod serve;
 pub mod settings;

@@ -23,8 +23,7 @@ pub struct ServeArgs {
 pub fn run(args: &ServeArgs) -> Result<(), CliError> {
     // Tells the sessions of this start from those of others; the seed is the system's.
     let instance = RandomState::new().hash_one(std::process::id());
-    launch(&args.engine, Config::default(), move |config, _shard| {
-        let session = SessionConfig { path: PATH, heartbeat_ms: config.heartbeat_interval_ms };
-        JsonHandler::new(session, instance)
+    launch(&args.engine, Config::default(), move |_config, _shard| {
+        JsonHandler::new(SessionConfig { path: PATH }, instance)
     })
 }

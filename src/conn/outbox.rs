@@ -110,6 +110,11 @@ impl Outbox {
         self.limits
     }
 
+    /// How much may wait from now on. What waits already stays, even when that is more.
+    pub fn set_limits(&mut self, limits: EgressLimits) {
+        self.limits = limits;
+    }
+
     /// Above this a connection is congested.
     pub fn high_watermark(&self) -> usize {
         self.limits.bytes_max / 2

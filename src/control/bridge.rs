@@ -3,17 +3,20 @@
 //! Owns nothing of the shards. Invariants: B1: the queue of questions is bounded, and full is an
 //! answer (`overloaded`), never a wait; B2: every question ends: answered, dropped or timed out.
 
+use super::drain::DrainRules;
 use super::event::Event;
+use super::reload::Source;
 use crate::base::ErrorCode;
 use crate::limits::{ASK_TIMEOUT_MS, ASKS_WAITING_MAX};
 use crate::metrics::Board;
 use crate::pubsub::envelope::BusyTopic;
+use crate::pubsub::tuning::Tuning;
 use bytes::Bytes;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
 /// A question to the shards, with the place for its answer.
@@ -50,6 +53,13 @@ pub enum Ask {
         topics: Arc<[Box<str>]>,
         /// Where the answer goes: one number for each name.
         reply: oneshot::Sender<Result<Vec<u64>, Refused>>,
+    },
+    /// Give every shard these values.
+    Retune {
+        /// The values.
+        tuning: Arc<Tuning>,
+        /// Told when all have them.
+        reply: oneshot::Sender<Result<(), Refused>>,
     },
 }
 
@@ -146,10 +156,22 @@ pub struct ServerState {
     pub started: Instant,
     /// The same for people.
     pub started_at: SystemTime,
+    in_force: std::sync::Mutex<InForce>,
+    /// Reloads that changed what was to be changed.
+    pub reloads_ok: AtomicU64,
+    /// Reloads that changed nothing because something was wrong.
+    pub reloads_failed: AtomicU64,
+}
+
+/// What the control plane itself goes by and shows of the configuration. A reload changes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InForce {
     /// Connections that the server may have; 0 while nobody has said.
-    pub connections_max: AtomicU64,
+    pub connections_max: u64,
     /// Octets that may wait for all of them; 0 while nobody has said.
-    pub egress_bytes_max: AtomicU64,
+    pub egress_bytes_max: u64,
+    /// How a drain goes.
+    pub drain: DrainRules,
 }
 
 impl ServerState {
@@ -157,8 +179,19 @@ impl ServerState {
     pub fn new() -> Arc<Self> {
         let (started, started_at) = (Instant::now(), SystemTime::now());
         let stage = AtomicU8::new(Stage::Starting as u8);
-        let (connections_max, egress_bytes_max) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(ServerState { stage, started, started_at, connections_max, egress_bytes_max })
+        let (reloads_ok, reloads_failed) = (AtomicU64::new(0), AtomicU64::new(0));
+        let in_force = Default::default();
+        Arc::new(ServerState { stage, started, started_at, in_force, reloads_ok, reloads_failed })
+    }
+
+    /// What is in force.
+    pub fn in_force(&self) -> InForce {
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts this in force.
+    pub fn put_in_force(&self, in_force: InForce) {
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = in_force;
     }
 
     /// The present stage.
@@ -184,6 +217,10 @@ pub struct Bridge {
     pub state: Arc<ServerState>,
     /// Raised when the process shall drain.
     pub drain: Event,
+    /// Where the configuration is read anew.
+    pub(super) source: Option<Arc<dyn Source>>,
+    /// Held while it is.
+    pub(super) reloading: Arc<Mutex<()>>,
 }
 
 /// An answer that has not come yet.
@@ -212,7 +249,23 @@ impl Bridge {
         drain: Event,
     ) -> (Bridge, mpsc::Receiver<Ask>) {
         let (asks, questions) = mpsc::channel(ASKS_WAITING_MAX);
-        (Bridge { asks, board, state, drain }, questions)
+        let (source, reloading) = (None, Arc::default());
+        (Bridge { asks, board, state, drain, source, reloading }, questions)
+    }
+
+    /// The same bridge, with a configuration that can be read anew.
+    pub fn with_source(self, source: Option<Arc<dyn Source>>) -> Bridge {
+        Bridge { source, ..self }
+    }
+
+    /// Whether there is a configuration to read anew.
+    pub fn can_reload(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Sends new values to all shards.
+    pub fn retune(&self, tuning: Arc<Tuning>) -> Result<Pending<Result<(), Refused>>, Refused> {
+        self.ask(|reply| Ask::Retune { tuning, reply })
     }
 
     /// Sends a publish on its way.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::bridge::Bridge;
 use super::event::Event;
-use crate::limits::DRAIN_REPORT_MS;
+use crate::limits::{DRAIN_RATE_PER_S, DRAIN_REPORT_MS};
 use crate::metrics::Metric;
 use crate::pubsub::envelope::DrainOrder;
 
@@ -23,12 +23,21 @@ pub struct DrainRules {
     pub retry_ms_max: u64,
 }
 
+/// Everybody is told at once, and nothing is waited for.
+impl Default for DrainRules {
+    fn default() -> Self {
+        let (timeout_ms, close_timeout_ms, retry_ms_max) = (0, 0, 0);
+        DrainRules { rate_per_s: DRAIN_RATE_PER_S, timeout_ms, close_timeout_ms, retry_ms_max }
+    }
+}
+
 impl DrainRules {
     /// The order for each shard when `open` connections are open.
     pub fn order(&self, open: u64) -> DrainOrder {
         DrainOrder {
             spread_ms: self.spread_ms(open),
             late_ms: self.late_ms(),
+            timeout_ms: self.timeout_ms,
             retry_ms_max: self.retry_ms_max,
         }
     }
@@ -60,10 +69,11 @@ impl DrainRules {
 }
 
 /// Says how the drain goes, until `stop`; nothing if there is none.
-pub async fn report(bridge: &Bridge, rules: DrainRules, stop: &Event) {
+pub async fn report(bridge: &Bridge, stop: &Event) {
     if stop.unless_raised(bridge.drain.wait()).await.is_none() {
         return;
     }
+    let rules = bridge.state.in_force().drain;
     let (began, open) = (Instant::now(), bridge.board.total(Metric::ConnectionsOpen));
     let (seconds, late_s) = (seconds(rules.spread_ms(open)), seconds(rules.late_ms()));
     tracing::info!(open, rate_per_s = rules.rate_per_s, seconds, late_s, "draining");

@@ -4,8 +4,8 @@
 //! Owns the last mailbox of the mesh and whatever waits for a shard. Never blocks, and never waits
 //! for room in a lane with a question: that is refused at once.
 //!
-//! Invariants: N1 an order (drain, the result of a job) is kept until its lane takes it; N2 what
-//! was pushed is signalled before the next wait; N3 the link waits only after
+//! Invariants: N1 an order (drain, new values, a job's result) is kept until its lane takes it; N2
+//! what was pushed is signalled before the next wait; N3 the link waits only after
 //! [`Mailbox::may_sleep`].
 
 use std::collections::VecDeque;
@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bridge::{Ask, Listed, Refused, Sequenced, ServerState, Stage};
-use super::drain::DrainRules;
 use super::event::Event;
 use super::jobs::{JobDone, Jobs};
 use super::questions::{Questions, answer};
@@ -27,6 +26,7 @@ use crate::metrics::{Board, Metric};
 use crate::pubsub::envelope::{BusyTopic, ControlRequest, Parcel, Request, Response, Token};
 use crate::pubsub::home::home_of;
 use crate::pubsub::press::Press;
+use crate::pubsub::tuning::Tuning;
 use crate::ring::doorbell::{ControlBell, Doorbell, await_bell};
 use crate::shard::mailbox::Mailbox;
 use tokio::sync::{mpsc, oneshot};
@@ -49,8 +49,6 @@ pub struct LinkParts {
     pub publish_bytes_max: usize,
     /// What the shards count.
     pub board: Arc<Board>,
-    /// How a drain goes.
-    pub drain: DrainRules,
 }
 
 /// What a link listens to beside questions and shards.
@@ -74,7 +72,6 @@ pub struct Link {
     asks: mpsc::Receiver<Ask>,
     publish_bytes_max: usize,
     board: Arc<Board>,
-    drain: DrainRules,
     state: Arc<ServerState>,
     questions: Questions,
     jobs: Jobs,
@@ -86,7 +83,7 @@ pub struct Link {
 impl Link {
     /// A link that has not said anything yet.
     pub fn new(parts: LinkParts, state: Arc<ServerState>) -> Link {
-        let LinkParts { mailbox, doorbell, bell, asks, publish_bytes_max, board, drain } = parts;
+        let LinkParts { mailbox, doorbell, bell, asks, publish_bytes_max, board } = parts;
         let shards = mailbox.participants() - 1;
         assert!((1..=usize::from(SHARDS_MAX)).contains(&shards), "{shards} shards");
         Link {
@@ -98,7 +95,6 @@ impl Link {
             asks,
             publish_bytes_max,
             board,
-            drain,
             state,
             questions: Questions::new(ASKS_UNANSWERED_MAX),
             jobs: Jobs::new(shards),
@@ -162,10 +158,12 @@ impl Link {
             Ask::Topics { reply, .. } if reply.is_closed() => {}
             Ask::Busiest { reply, .. } if reply.is_closed() => {}
             Ask::Subscribers { reply, .. } if reply.is_closed() => {}
+            Ask::Retune { reply, .. } if reply.is_closed() => {}
             Ask::Publish { topic, data, reply } => self.publish(&topic, &data, reply),
             Ask::Topics { prefix, limit, reply } => self.list(&prefix, limit, reply),
             Ask::Busiest { limit, reply } => self.busiest(limit, reply),
             Ask::Subscribers { topics, reply } => self.subscribers(&topics, reply),
+            Ask::Retune { tuning, reply } => self.retune(&tuning, reply),
         }
     }
 
@@ -231,6 +229,21 @@ impl Link {
         }
     }
 
+    /// All shards get the order or none. One that still owes the last one stands still: it is not
+    /// owed more and more.
+    fn retune(&mut self, tuning: &Arc<Tuning>, reply: oneshot::Sender<Result<(), Refused>>) {
+        let is_owed = self.owed.iter().flatten().any(is_retune);
+        if is_owed || self.questions.is_full() {
+            return answer(reply, Err(Refused::Overloaded));
+        }
+        self.publish_bytes_max = tuning.publish_bytes_max;
+        let ticket = self.questions.retune(reply, self.shards);
+        for owed in &mut self.owed {
+            let tuning = Arc::clone(tuning);
+            owed.push_back(Request::Control(ControlRequest::Retune { ticket, tuning }));
+        }
+    }
+
     /// Sends what room was seen for.
     fn request(&mut self, shard: usize, request: Request) {
         assert!(self.mailbox.request(shard, request).is_ok(), "room was seen before");
@@ -269,6 +282,7 @@ impl Link {
             }
             Response::Busiest { ticket, topics } => self.questions.found_busiest(ticket, topics),
             Response::Subscribers { ticket, counts } => self.questions.counted(ticket, &counts),
+            Response::Retuned { ticket } => self.questions.retuned(ticket),
             Response::Job { from, job, work } => self.jobs.take(from, job, work),
             Response::Deliver { .. } | Response::Interested { .. } | Response::Released { .. } => {
                 panic!("the control plane subscribes to nothing")
@@ -279,13 +293,15 @@ impl Link {
     fn owe_result(&mut self, done: JobDone) {
         let JobDone { from, job, result } = done;
         let owed = &mut self.owed[from.index()];
-        assert!(owed.len() <= JOBS_MAX, "a shard has so many jobs, and one drain");
+        let other_orders = 2;
+        assert!(owed.len() < JOBS_MAX + other_orders, "so many jobs, a drain, and new values");
         owed.push_back(Request::Control(ControlRequest::JobDone { job, result }));
     }
 
     fn owe_drain(&mut self) {
         self.state.advance(Stage::Draining);
-        let order = self.drain.order(self.board.total(Metric::ConnectionsOpen));
+        let rules = self.state.in_force().drain;
+        let order = rules.order(self.board.total(Metric::ConnectionsOpen));
         for owed in &mut self.owed {
             owed.push_back(Request::Control(ControlRequest::Drain(order)));
         }
@@ -326,4 +342,8 @@ impl Link {
             }
         }
     }
+}
+
+fn is_retune(order: &Request) -> bool {
+    matches!(order, Request::Control(ControlRequest::Retune { .. }))
 }

@@ -25,6 +25,7 @@ pub mod prometheus;
 pub mod query;
 mod questions;
 pub mod rates;
+pub mod reload;
 pub mod routes;
 pub mod signals;
 pub mod status;
@@ -34,7 +35,7 @@ mod times;
 mod tests;
 
 pub use admin::{AdminLimits, serve};
-pub use bridge::{Ask, Bridge, Refused, Sequenced, ServerState, Stage, TopicInfo};
+pub use bridge::{Ask, Bridge, InForce, Refused, Sequenced, ServerState, Stage, TopicInfo};
 pub use drain::DrainRules;
 pub use event::Event;
 pub use link::{Link, LinkParts};

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 
 use super::bridge::Bridge;
-use super::drain::DrainRules;
 use super::event::Event;
 use crate::limits::{
     HOUSEKEEPING_MS, NOTIFY_LOOK_MS, NOTIFY_START_LOOK_MS, NOTIFY_STATUS_MS, STOP_MARGIN_MS,
@@ -101,25 +100,30 @@ fn connect(path: &OsString) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// Tells the manager what there is to tell, until `stop`.
-pub async fn keep_told(bridge: &Bridge, notifier: &Notifier, rules: DrainRules, stop: &Event) {
+/// Tells the manager what there is to tell, until `stop`. Raises `has_begun` when it was told that
+/// the service serves, or when there is nobody to be told.
+pub async fn keep_told(bridge: &Bridge, notifier: &Notifier, has_begun: &Event, stop: &Event) {
     if notifier.is_connected() {
-        stop.unless_raised(tell_all(bridge, notifier, rules)).await;
+        stop.unless_raised(tell_all(bridge, notifier, has_begun)).await;
+    } else {
+        has_begun.raise();
     }
 }
 
-async fn tell_all(bridge: &Bridge, notifier: &Notifier, rules: DrainRules) {
+async fn tell_all(bridge: &Bridge, notifier: &Notifier, has_begun: &Event) {
     let mut progress = Progress::new(bridge.board.shards());
     while !progress.is_everywhere(&bridge.board) {
         tokio::time::sleep(Duration::from_millis(NOTIFY_START_LOOK_MS)).await;
     }
     notifier.ready();
+    has_begun.raise();
     let look = look_interval(notifier.watchdog);
     let (mut told_stopping, mut status_at) = (false, Instant::now());
     loop {
         let is_draining = bridge.drain.is_raised();
         if is_draining && !std::mem::replace(&mut told_stopping, true) {
-            notifier.stopping(Duration::from_millis(rules.timeout_ms + STOP_MARGIN_MS));
+            let timeout_ms = bridge.state.in_force().drain.timeout_ms;
+            notifier.stopping(Duration::from_millis(timeout_ms + STOP_MARGIN_MS));
         }
         if progress.is_everywhere(&bridge.board) {
             notifier.feed_watchdog();

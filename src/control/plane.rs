@@ -13,7 +13,7 @@ use super::link::{Link, LinkEvents, LinkParts};
 use super::listen::AdminListener;
 use super::notices;
 use super::notify::{self, Notifier};
-use super::signals::{Received, Termination};
+use super::signals::{Hangup, Received, Termination};
 
 /// What the control thread needs. Everything that can fail for an operator's mistake (addresses,
 /// limits) was done before.
@@ -85,11 +85,13 @@ async fn control(config: PlaneConfig) -> io::Result<usize> {
         shards_gone,
     } = config;
     let termination = if takes_signals { Some(Termination::install()?) } else { None };
+    // Without a configuration to read anew, SIGHUP ends the process as it always did.
+    let takes_hangup = takes_signals && bridge.can_reload();
+    let hangup = if takes_hangup { Some(Hangup::install()?) } else { None };
     // Whoever started us may have gone since; it is told by `shards_gone` then.
     started.send(()).unwrap_or_default();
-    let stop = Event::new();
+    let (has_begun, stop) = (Event::new(), Event::new());
     let events = LinkEvents { drain: bridge.drain.clone(), kill: kill.clone(), stop: stop.clone() };
-    let rules = link.drain;
     let linked = Link::new(link, bridge.state.clone()).run(events);
     let served = async {
         match admin {
@@ -105,10 +107,16 @@ async fn control(config: PlaneConfig) -> io::Result<usize> {
     };
     let reported = async {
         tokio::join!(
-            drain::report(&bridge, rules, &stop),
+            drain::report(&bridge, &stop),
             notices::tell(&bridge, &stop),
-            notify::keep_told(&bridge, &notifier, rules, &stop),
+            notify::keep_told(&bridge, &notifier, &has_begun, &stop),
         );
+        Ok(())
+    };
+    let reloaded = async {
+        if let Some(mut hangup) = hangup {
+            stop.unless_raised(reload_at_each(&mut hangup, &bridge, &notifier, &has_begun)).await;
+        }
         Ok(())
     };
     let ended = async {
@@ -116,8 +124,26 @@ async fn control(config: PlaneConfig) -> io::Result<usize> {
         stop.raise();
         Ok(())
     };
-    let (jobs_left, (), (), (), ()) = tokio::try_join!(linked, served, signalled, reported, ended)?;
+    let (jobs_left, (), (), (), (), ()) =
+        tokio::try_join!(linked, served, signalled, reported, reloaded, ended)?;
     Ok(jobs_left)
+}
+
+/// The manager is told "ready" after each, so none is begun before it was told so first.
+async fn reload_at_each(
+    hangup: &mut Hangup,
+    bridge: &Bridge,
+    notifier: &Notifier,
+    has_begun: &Event,
+) {
+    has_begun.wait().await;
+    loop {
+        hangup.next().await;
+        notifier.reloading();
+        // What came of it is in the log.
+        let _told = bridge.reload().await;
+        notifier.ready();
+    }
 }
 
 /// The first signal drains. SIGUSR2 never does more than that: who has sent it may still stop the

@@ -38,6 +38,8 @@ pub struct Exporter {
     max_fds: Gauge,
     connections_max: Gauge,
     egress_max: Gauge,
+    reloads_ok: Counter,
+    reloads_failed: Counter,
     log_left_out: Counter,
     refused: Counter,
     accept_failures: Counter,
@@ -95,6 +97,8 @@ impl Exporter {
             max_fds: gauge(&recorder, &process::MAX_FDS, None),
             connections_max: gauge(&recorder, &process::CONNECTIONS_MAX, None),
             egress_max: gauge(&recorder, &process::EGRESS_MAX, None),
+            reloads_ok: reloads(&recorder, "ok"),
+            reloads_failed: reloads(&recorder, "failed"),
             log_left_out: counter(&recorder, &process::LOG_LEFT_OUT, None),
             refused: counter(&recorder, &process::ADMIN_REFUSED, None),
             accept_failures: counter(&recorder, &process::ADMIN_ACCEPT_FAILURES, None),
@@ -119,8 +123,11 @@ impl Exporter {
             gauge.set(ratio);
         }
         let state = &self.bridge.state;
-        self.connections_max.set(state.connections_max.load(Relaxed) as f64);
-        self.egress_max.set(state.egress_bytes_max.load(Relaxed) as f64);
+        let in_force = state.in_force();
+        self.connections_max.set(in_force.connections_max as f64);
+        self.egress_max.set(in_force.egress_bytes_max as f64);
+        self.reloads_ok.absolute(state.reloads_ok.load(Relaxed));
+        self.reloads_failed.absolute(state.reloads_failed.load(Relaxed));
         let stage = self.bridge.state.stage();
         self.ready.set(f64::from(u8::from(stage == Stage::Ready)));
         self.draining.set(f64::from(u8::from(stage == Stage::Draining)));
@@ -216,6 +223,10 @@ fn gauge(recorder: &PrometheusRecorder, family: &'static Family, label: LabelPai
 
 fn counter(recorder: &PrometheusRecorder, family: &'static Family, label: LabelPair) -> Counter {
     recorder.register_counter(&key(family, label), &METADATA)
+}
+
+fn reloads(recorder: &PrometheusRecorder, result: &str) -> Counter {
+    counter(recorder, &process::RELOADS, Some(("result", result.to_owned())))
 }
 
 fn key(family: &'static Family, label: LabelPair) -> Key {

@@ -23,6 +23,8 @@ enum Question {
     Topics(Listing),
     Busiest(Search),
     Subscribers(Count),
+    /// New values, and how many shards do not have them yet.
+    Retune(Sender<Result<(), Refused>>, usize),
 }
 
 /// A listing that some shards may still have to add to.
@@ -102,6 +104,22 @@ impl Questions {
         self.note(Question::Subscribers(Count { reply, shards_left: shards, sums }))
     }
 
+    /// Notes new values that `shards` shards shall have; gives their ticket.
+    pub(super) fn retune(&mut self, reply: Sender<Result<(), Refused>>, shards: usize) -> u32 {
+        self.note(Question::Retune(reply, shards))
+    }
+
+    /// A shard has the new values; the last one completes it.
+    pub(super) fn retuned(&mut self, ticket: u32) {
+        let Some(Question::Retune(_, shards_left)) = self.waiting.get_mut(&ticket) else { return };
+        *shards_left -= 1;
+        if *shards_left == 0
+            && let Some(Question::Retune(reply, _)) = self.waiting.remove(&ticket)
+        {
+            answer(reply, Ok(()));
+        }
+    }
+
     /// A home has answered a publish.
     pub(super) fn published(&mut self, ticket: u32, result: Result<Position, Refusal>) {
         let Some(Question::Publish(_)) = self.waiting.get(&ticket) else { return };
@@ -169,6 +187,7 @@ impl Questions {
             Question::Topics(listing) => !listing.reply.is_closed(),
             Question::Busiest(search) => !search.reply.is_closed(),
             Question::Subscribers(count) => !count.reply.is_closed(),
+            Question::Retune(reply, _) => !reply.is_closed(),
         });
     }
 
@@ -243,6 +262,19 @@ mod tests {
         questions.published(ticket, Ok(at(3)));
         let expected = Sequenced { epoch: "0000000000000abc".into(), offset: 2 };
         assert_eq!(mine.try_recv(), Ok(Ok(expected)));
+    }
+
+    #[test]
+    fn new_values_are_in_force_when_all_shards_have_them() {
+        let mut questions = Questions::new(2);
+        let (reply, mut told) = channel();
+        let ticket = questions.retune(reply, 2);
+        questions.retuned(ticket);
+        questions.retuned(ticket + 1);
+        assert_eq!(told.try_recv(), Err(TryRecvError::Empty));
+        questions.retuned(ticket);
+        assert_eq!(told.try_recv(), Ok(Ok(())));
+        questions.retuned(ticket);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::page::page;
 use super::prometheus::{CONTENT_TYPE, Exporter};
 use super::query;
 use super::rates::Rates;
+use super::reload::ReloadFault;
 use super::status::Status;
 use crate::base::ErrorCode;
 use crate::limits::{BROADCAST_IN_FLIGHT, BROADCAST_TOPICS_MAX};
@@ -54,6 +55,7 @@ enum Route {
     Status,
     Overview,
     Drain,
+    Reload,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +108,7 @@ impl Route {
             "/v1/status" => Route::Status,
             "/v1/overview" => Route::Overview,
             "/v1/drain" => Route::Drain,
+            "/v1/reload" => Route::Reload,
             _ => return None,
         })
     }
@@ -115,7 +118,7 @@ impl Route {
         match self {
             Route::Page | Route::Health | Route::Ready | Route::Metrics => "GET, HEAD",
             Route::Topics | Route::Status | Route::Overview => "GET, HEAD",
-            Route::Publish | Route::Broadcast | Route::Drain => "POST",
+            Route::Publish | Route::Broadcast | Route::Drain | Route::Reload => "POST",
         }
     }
 }
@@ -171,6 +174,7 @@ impl Admin {
             }
             Route::Overview => Ok(self.overview().await),
             Route::Drain => self.drain(request).await,
+            Route::Reload => self.reload(request).await,
         }
     }
 
@@ -252,15 +256,35 @@ impl Admin {
         Ok(json(StatusCode::OK, &serde_json::json!({ "topics": topics })))
     }
 
+    async fn reload(&self, request: Request<Incoming>) -> Result<Answer, Failure> {
+        let body = json_body(request, self.body_timeout).await?;
+        let Nothing {} = parse(&body)?;
+        let outcome = self.bridge.reload().await?;
+        Ok(json(StatusCode::OK, &outcome))
+    }
+
     /// The body (`{}`) is required for its media type, like that of every order.
     async fn drain(&self, request: Request<Incoming>) -> Result<Answer, Failure> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Nothing {}
         let body = json_body(request, self.body_timeout).await?;
         let Nothing {} = parse(&body)?;
         self.bridge.begin_drain();
         Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "state": Stage::Draining.as_str() })))
+    }
+}
+
+/// The body of an order that needs no more words.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl From<ReloadFault> for Failure {
+    fn from(fault: ReloadFault) -> Failure {
+        match fault {
+            ReloadFault::NoSource => Failure::new(ErrorCode::BadRequest, fault.to_string())
+                .with_status(StatusCode::NOT_FOUND),
+            ReloadFault::Rejected(problem) => Failure::new(ErrorCode::BadRequest, problem),
+            ReloadFault::Refused(refused) => refused.into(),
+        }
     }
 }
 

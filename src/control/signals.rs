@@ -15,6 +15,23 @@ pub struct Termination {
     drain: Signal,
 }
 
+/// SIGHUP, which asks for the configuration to be read anew.
+#[derive(Debug)]
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// Takes the signal over; one that comes after this is not lost. Needs a runtime.
+    pub fn install() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Hangup)
+    }
+
+    /// Waits for the next. Several that come at once may be one.
+    pub async fn next(&mut self) {
+        // The stream of a signal ends with the runtime only.
+        let _came: Option<()> = self.0.recv().await;
+    }
+}
+
 /// Which one came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {

@@ -6,7 +6,6 @@ use super::rates::Rates;
 use crate::metrics::Metric;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// What the status shows.
 #[derive(Debug, Serialize)]
@@ -50,13 +49,14 @@ impl Status {
     /// The state now, with the rates of the last seconds.
     pub fn of(bridge: &Bridge, rates: &Rates) -> Status {
         let total = |metric| bridge.board.total(metric);
+        let in_force = bridge.state.in_force();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             state: bridge.state.stage().as_str(),
             uptime_seconds: bridge.state.started.elapsed().as_secs(),
             connections: Connections {
                 open: total(Metric::ConnectionsOpen),
-                max: bridge.state.connections_max.load(Relaxed),
+                max: in_force.connections_max,
                 accepted: total(Metric::ConnectionsAccepted),
                 handshakes_completed: total(Metric::HandshakesCompleted),
                 slow_consumers_closed: total(Metric::SlowConsumersClosed),
@@ -65,7 +65,7 @@ impl Status {
             topics: total(Metric::Topics),
             subscriptions: total(Metric::Subscriptions),
             egress_queued_bytes: total(Metric::EgressQueuedBytes),
-            egress_max_bytes: bridge.state.egress_bytes_max.load(Relaxed),
+            egress_max_bytes: in_force.egress_bytes_max,
             memory_resident_bytes: memory_bytes().map_or(0, |(_, resident)| resident),
             rates: rates.per_second().collect(),
             shards: shards(bridge, rates),

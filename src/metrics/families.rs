@@ -233,6 +233,12 @@ pub mod process {
     /// Turns of each shard.
     pub static SHARD_TURNS: Family =
         counter("ringwire_shard_turns_total", "Turns of the event loop, by shard.").by("shard");
+    /// Configurations read anew.
+    pub static RELOADS: Family = counter(
+        "ringwire_config_reloads_total",
+        "Times that the configuration was read anew, by result: ok, or failed and nothing changed.",
+    )
+    .by("result");
     /// Log events left out.
     pub static LOG_LEFT_OUT: Family = counter(
         "ringwire_log_events_left_out_total",
@@ -268,6 +274,7 @@ pub mod process {
         &SHARD_BUSY,
         &SHARD_BUSY_RATIO,
         &SHARD_EGRESS,
+        &RELOADS,
         &LOG_LEFT_OUT,
         &ADMIN_REFUSED,
         &ADMIN_ACCEPT_FAILURES,

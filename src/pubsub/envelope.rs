@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::press::Press;
+use super::tuning::Tuning;
 use crate::base::{ConnId, ShardId};
 use crate::limits::PRESS_CUT_BYTES_MAX;
 
@@ -162,6 +163,8 @@ pub enum ControlRequest {
     Busiest { ticket: u32, limit: u32 },
     /// Count who subscribes to these.
     Subscribers { ticket: u32, topics: Arc<[Box<str>]> },
+    /// Go on with these values.
+    Retune { ticket: u32, tuning: Arc<Tuning> },
     /// Stop accepting and close every connection with 1001.
     Drain(DrainOrder),
     /// Work that left the shard has come back.
@@ -175,6 +178,8 @@ pub struct DrainOrder {
     pub spread_ms: u64,
     /// After how long all the others are told at once.
     pub late_ms: u64,
+    /// After how long the shard ends whoever is left.
+    pub timeout_ms: u64,
     /// Each is advised to come back after a random time of up to this; none gives no advice.
     pub retry_ms_max: u64,
 }
@@ -199,6 +204,7 @@ impl std::fmt::Debug for ControlRequest {
             ControlRequest::Subscribers { ticket, topics } => {
                 write!(f, "Subscribers({ticket}, {topics:?})")
             }
+            ControlRequest::Retune { ticket, tuning } => write!(f, "Retune({ticket}, {tuning:?})"),
             ControlRequest::Drain(order) => write!(f, "Drain({order:?})"),
             ControlRequest::JobDone { job, result } => {
                 write!(f, "JobDone({job}, ok: {})", result.is_ok())
@@ -245,6 +251,8 @@ pub enum Response {
     /// To the control plane: how many of the shard's connections subscribe to each of the topics
     /// that were named.
     Subscribers { ticket: u32, counts: Vec<u32> },
+    /// To the control plane: the new values are in force here.
+    Retuned { ticket: u32 },
     /// To the control plane: work for a thread that may block.
     Job { from: ShardId, job: u32, work: JobWork },
 }

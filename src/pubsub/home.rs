@@ -79,6 +79,11 @@ impl Home {
         }
     }
 
+    /// How many topics may live here from now on. Those that do stay, even when they are more.
+    pub fn set_topics_max(&mut self, topics_max: usize) {
+        self.topics_max = topics_max;
+    }
+
     /// The topic's name.
     pub fn name(&self, topic: HomeTopic) -> &str {
         &self.topics[topic.0 as usize].name

@@ -8,6 +8,7 @@ pub mod policy;
 pub mod press;
 pub mod registry;
 pub mod topic;
+pub mod tuning;
 
 pub use topic::{Topic, TopicFault, check_topic};
 

@@ -7,27 +7,26 @@
 use std::any::Any;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::builder::{Running, ServerError};
 use super::config::Config;
 use super::plan::{self, Plan};
 use super::shell::{self, Clock};
+use super::tuning::shard_config;
 use crate::base::ShardId;
-use crate::conn::outbox::EgressLimits;
 use crate::control::admin::AdminLimits;
 use crate::control::bridge::{Bridge, ServerState, Stage};
-use crate::control::drain::DrainRules;
 use crate::control::event::Event;
 use crate::control::link::LinkParts;
 use crate::control::listen::AdminListener;
 use crate::control::notify::Notifier;
 use crate::control::plane::{self, PlaneConfig};
+use crate::control::reload::Source;
 use crate::handler::Handler;
-use crate::limits::{ACCEPTS_IN_FLIGHT, CQ_ENTRIES, FANOUT_BUDGET, SQ_ENTRIES};
+use crate::limits::{ACCEPTS_IN_FLIGHT, CQ_ENTRIES, SQ_ENTRIES};
 use crate::metrics::Board;
 use crate::ring::probe::{Features, diagnose, gather};
 use crate::ring::{
@@ -35,7 +34,6 @@ use crate::ring::{
 };
 use crate::shard::mailbox::{Mailbox, lane_capacity, mesh};
 use crate::shard::{Admission, Shard, ShardConfig};
-use crate::ws::protocol::Limits;
 
 /// What one shard's thread is given.
 struct Seat {
@@ -71,7 +69,11 @@ struct Crew {
     release: Vec<Sender<()>>,
 }
 
-pub(super) fn start<H, F>(config: Config, make: F) -> Result<Running, ServerError>
+pub(super) fn start<H, F>(
+    config: Config,
+    source: Option<Arc<dyn Source>>,
+    make: F,
+) -> Result<Running, ServerError>
 where
     H: Handler,
     F: Fn(ShardId) -> H + Send + Sync + 'static,
@@ -86,10 +88,10 @@ where
     let admin_addr = admin_addr.map_err(kernel("asking where the admin interface listens"))?;
     let board = Board::new(config.shards);
     let state = ServerState::new();
-    state.connections_max.store(u64::from(config.connections_max), Ordering::Relaxed);
-    state.egress_bytes_max.store(config.egress_total_bytes_max as u64, Ordering::Relaxed);
+    state.put_in_force(config.in_force());
     let drain = Event::new();
     let (bridge, asks) = Bridge::new(Arc::clone(&board), Arc::clone(&state), drain.clone());
+    let bridge = bridge.with_source(source);
     let bell = Arc::new(ControlBell::new().map_err(kernel("making an eventfd"))?);
     let participants = usize::from(config.shards) + 1;
     let mut mailboxes = mesh(participants, lane_capacity(participants));
@@ -109,7 +111,6 @@ where
         asks,
         publish_bytes_max: config.message_bytes_max,
         board: Arc::clone(&board),
-        drain: drain_rules(&config),
     };
     let (started, has_started) = channel();
     let control = spawn_control(PlaneConfig {
@@ -140,18 +141,9 @@ where
         shards_gone.raise();
         kernel("starting a thread")(error)
     })?;
-    let slow_drain = drain_rules(&config).warning(config.connections_max.into());
+    let slow_drain = config.in_force().drain.warning(config.connections_max.into());
     let warnings = features.warnings.iter().map(ToString::to_string).chain(slow_drain).collect();
     Ok(Running { listen: addrs, admin: admin_addr, plan, warnings, drain, thread: Some(thread) })
-}
-
-fn drain_rules(config: &Config) -> DrainRules {
-    DrainRules {
-        rate_per_s: config.drain_rate_per_s,
-        timeout_ms: config.drain_timeout_ms,
-        close_timeout_ms: config.close_timeout_ms,
-        retry_ms_max: config.drain_retry_ms,
-    }
 }
 
 fn probe(config: &Config) -> Result<Features, ServerError> {
@@ -231,7 +223,6 @@ fn seats(
             board: Arc::clone(board),
             clock,
             rules: shell::Rules {
-                drain_timeout: Duration::from_millis(config.drain_timeout_ms),
                 kill: kill.clone(),
                 hang_while_exists: config.hang_while_exists.clone().filter(|_| index == 0),
             },
@@ -239,35 +230,6 @@ fn seats(
         });
     }
     seats
-}
-
-fn shard_config(config: &Config) -> ShardConfig {
-    let shards = usize::from(config.shards);
-    ShardConfig {
-        listeners: config.listeners() as u16,
-        connections_max: plan::connections_per_shard(config),
-        arena_bytes: plan::arena_bytes(config),
-        egress: EgressLimits {
-            bytes_max: config.egress_bytes_max,
-            total_bytes_max: config.egress_total_bytes_max / shards,
-        },
-        message: Limits {
-            message_bytes_max: config.message_bytes_max,
-            fragments_max: config.fragments_max,
-        },
-        head_bytes_max: config.head_bytes_max,
-        ingress_total_bytes_max: config.ingress_total_bytes_max / shards,
-        publish_bytes_max: config.message_bytes_max,
-        subscriptions_max: config.subscriptions_max,
-        topics_max: config.topics_max,
-        home_topics_max: plan::home_topics_per_shard(config),
-        fanout_budget: FANOUT_BUDGET,
-        policies: config.policies.clone(),
-        heartbeat_interval_ms: config.heartbeat_interval_ms,
-        heartbeat_timeout_ms: config.heartbeat_timeout_ms,
-        handshake_timeout_ms: config.handshake_timeout_ms,
-        close_timeout_ms: config.close_timeout_ms,
-    }
 }
 
 /// Starts the shards' threads. They make their rings and wait to be told of the others'.

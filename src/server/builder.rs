@@ -1,5 +1,6 @@
 //! The library's way to a server: configure, give a handler, run.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::boot;
@@ -8,6 +9,7 @@ use super::plan::Plan;
 use crate::base::ShardId;
 use crate::control::event::Event;
 use crate::control::listen::AdminAddr;
+use crate::control::reload::Source;
 use crate::handler::Handler;
 use crate::pubsub::policy::SlowConsumer;
 use crate::ring::ListenAddr;
@@ -48,7 +50,7 @@ impl Server {
     /// A server with the default configuration, but listening nowhere yet.
     pub fn builder() -> ServerBuilder {
         let config = Config { listen: Vec::new(), ..Config::default() };
-        ServerBuilder { config }
+        ServerBuilder { config, source: None }
     }
 }
 
@@ -56,6 +58,7 @@ impl Server {
 #[derive(Clone, Debug)]
 pub struct ServerBuilder {
     config: Config,
+    source: Option<Arc<dyn Source>>,
 }
 
 impl ServerBuilder {
@@ -147,19 +150,27 @@ impl ServerBuilder {
         self
     }
 
+    /// Where the configuration is read anew at SIGHUP and `POST /v1/reload`.
+    #[doc(hidden)]
+    pub fn reload_from(mut self, source: Arc<dyn Source>) -> Self {
+        self.source = Some(source);
+        self
+    }
+
     /// Gives the application: `make` is called once on each shard's thread.
     pub fn handler<H, F>(self, make: F) -> Ready<F>
     where
         H: Handler,
         F: Fn(ShardId) -> H + Send + Sync + 'static,
     {
-        Ready { config: self.config, make }
+        Ready { config: self.config, source: self.source, make }
     }
 }
 
 /// A server that can be started.
 pub struct Ready<F> {
     config: Config,
+    source: Option<Arc<dyn Source>>,
     make: F,
 }
 
@@ -179,7 +190,7 @@ impl<F> Ready<F> {
         H: Handler,
         F: Fn(ShardId) -> H + Send + Sync + 'static,
     {
-        boot::start(self.config, self.make)
+        boot::start(self.config, self.source, self.make)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod config;
 pub mod host;
 pub mod plan;
 mod shell;
+mod tuning;
 
 pub use builder::{Running, Server, ServerBuilder, ServerError};
 pub use config::{Config, ConfigError};

@@ -46,8 +46,6 @@ const HANG_LOOK: Duration = Duration::from_millis(20);
 
 /// When a shard ends.
 pub(super) struct Rules {
-    /// How long its drain may take.
-    pub(super) drain_timeout: Duration,
     /// Raised to end it without a drain.
     pub(super) kill: Event,
     /// See the configuration: only tests of the watchdog set it.
@@ -79,17 +77,16 @@ fn turns<H: Handler>(
     let mut counted = DriverStats::default();
     let mut woke = Instant::now();
     let mut load = Load { looked: woke, had: cpu_time() };
-    let mut drain_began: Option<Instant> = None;
+    let mut is_listening = true;
     let mut turns = 0u32;
     shard.begin(clock.now());
     loop {
         let sleep = shard.turn();
         if shard.is_draining() {
-            let began = *drain_began.get_or_insert_with(|| {
+            if std::mem::replace(&mut is_listening, false) {
                 driver.stop_listening();
-                woke
-            });
-            if shard.is_drained() || began.elapsed() >= rules.drain_timeout {
+            }
+            if shard.is_drained() || shard.is_drain_overdue() {
                 // The others may sleep, and wait for the last one to wake them.
                 let (orders, staging) = shard.orders();
                 return driver.submit(orders, staging, Wait::Now);

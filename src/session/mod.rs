@@ -39,13 +39,11 @@ const BAD_REQUEST: CloseCode = CloseCode(4500);
 pub struct SessionConfig {
     /// Where clients connect.
     pub path: &'static str,
-    /// The interval of pings that clients are told.
-    pub heartbeat_ms: u64,
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        SessionConfig { path: "/ws", heartbeat_ms: 25_000 }
+        SessionConfig { path: "/ws" }
     }
 }
 
@@ -197,7 +195,7 @@ impl Handler for JsonHandler {
     }
 
     fn on_open(&mut self, ctx: &mut Ctx<'_, Session>) {
-        let (instance, heartbeat_ms) = (self.instance, self.config.heartbeat_ms);
+        let (instance, heartbeat_ms) = (self.instance, ctx.heartbeat_interval_ms());
         let conn = ctx.id().to_bits();
         self.answer(ctx, |to| to.welcome(instance, conn, heartbeat_ms));
     }

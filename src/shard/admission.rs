@@ -1,9 +1,10 @@
 //! How many connections the process has, and in a drain how many shards still have some: what
 //! shards share beside lanes.
 //!
-//! Invariants: A1 at no time are more in than may be. A place that is given back may be missed by
-//! who asks at that moment, for the sake of somebody who is just being refused. A2 a shard departs
-//! once, and none ends before all have departed: it is the home of topics that others use.
+//! Invariants: A1 nobody is let in while as many are in as may be. A place that is given back may
+//! be missed by who asks at that moment, for the sake of somebody who is just being refused. A2 a
+//! shard departs once, and none ends before all have departed: it is the home of topics that others
+//! use.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::base::sync::Ordering::{AcqRel, Acquire, Relaxed};
 #[derive(Debug)]
 pub struct Admission {
     open: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
     staying: AtomicUsize,
 }
 
@@ -23,7 +24,12 @@ impl Admission {
     /// For at most `max` connections of so many shards.
     pub fn new(max: usize, shards: usize) -> Arc<Self> {
         let (open, staying) = (AtomicUsize::new(0), AtomicUsize::new(shards));
-        Arc::new(Admission { open, max, staying })
+        Arc::new(Admission { open, max: AtomicUsize::new(max), staying })
+    }
+
+    /// For at most `max` from now on. Who is there stays, even when that is more.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Relaxed);
     }
 
     /// A shard has no connection left, and takes none. True when it was the last.
@@ -40,7 +46,7 @@ impl Admission {
 
     /// Takes a place, if there is one.
     pub fn enter(&self) -> bool {
-        let fits = self.open.fetch_add(1, Relaxed) < self.max;
+        let fits = self.open.fetch_add(1, Relaxed) < self.max.load(Relaxed);
         if !fits {
             self.open.fetch_sub(1, Relaxed);
         }

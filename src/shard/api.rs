@@ -161,6 +161,11 @@ impl<S> Ctx<'_, S> {
         self.send(Message { kind: Kind::Text, payload: text.as_bytes() })
     }
 
+    /// Silence after which this connection is sent a ping, in milliseconds.
+    pub fn heartbeat_interval_ms(&self) -> u64 {
+        self.core.config.heartbeat_interval_ms
+    }
+
     /// Publishes a message to a topic, this connection included if it subscribes. With a token,
     /// `on_published` follows when the message has its place; without one, nobody is told.
     pub fn publish(

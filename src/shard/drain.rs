@@ -187,6 +187,12 @@ impl<H: Handler> Shard<H> {
         told_ms.min(if waits { drain.refuse_ms() } else { u64::MAX })
     }
 
+    /// Whether whoever is left has had all the time that there is.
+    pub fn is_drain_overdue(&self) -> bool {
+        let Life::Draining(drain) = &self.core.stage else { return false };
+        self.core.now.monotonic_ms >= drain.began_ms + drain.order.timeout_ms
+    }
+
     /// Whether it is too late for handshakes.
     pub(super) fn refuses_upgrades(&self) -> bool {
         matches!(self.core.stage, Life::Draining(drain) if drain.refuses_upgrades)
@@ -225,6 +231,9 @@ impl<H: Handler> Shard<H> {
 mod tests {
     use super::*;
 
+    const ORDER: DrainOrder =
+        DrainOrder { spread_ms: 1_000, late_ms: 5_000, timeout_ms: 6_000, retry_ms_max: 0 };
+
     #[test]
     fn what_waits_is_waited_for_once_and_not_for_ever() {
         let mut drain = Drain::new(ORDER, 500, 10);
@@ -239,8 +248,6 @@ mod tests {
         unhurried.look_at_backlog(true, 502);
         assert_eq!(unhurried.backlog, Backlog::Done, "what comes later is not waited for");
     }
-
-    const ORDER: DrainOrder = DrainOrder { spread_ms: 1_000, late_ms: 5_000, retry_ms_max: 0 };
 
     /// The moments at which connections are told, with each jitter the same.
     fn moments(mut drain: Drain, jitter: u64) -> Vec<u64> {
@@ -265,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_million_connections_of_a_day_overflow_nothing() {
-        let order = DrainOrder { spread_ms: 86_400_000, late_ms: u64::MAX / 2, retry_ms_max: 0 };
+        let order = DrainOrder { spread_ms: 86_400_000, late_ms: u64::MAX / 2, ..ORDER };
         let mut drain = Drain::new(order, 0, 1 << 20);
         drain.told = (1 << 20) - 1;
         assert!(drain.next_ms() < 86_400_000 && drain.next_ms() > 86_399_000);

@@ -50,7 +50,8 @@ fn a_paced_drain_takes_the_time_it_was_given_on_every_shard() {
     let mut world = World::new(2, 64, small_config(), |_| Plain::default());
     let clients: Vec<usize> =
         (0..40).map(|index| world.connect(usize::from(index % 4 == 0), "/")).collect();
-    let order = DrainOrder { spread_ms: 1_000, late_ms: 9_000, retry_ms_max: 70 };
+    let order =
+        DrainOrder { spread_ms: 1_000, late_ms: 9_000, timeout_ms: 9_000, retry_ms_max: 70 };
     world.drain_by(order);
     let told = |world: &mut World<Plain>| world.count(Metric::DrainPaced);
     for passed_ms in (100..=1_000).step_by(100) {
@@ -81,7 +82,12 @@ fn whom_the_pace_leaves_over_is_told_when_it_is_late() {
     for _ in 0..40 {
         world.connect(0, "/");
     }
-    world.drain_by(DrainOrder { spread_ms: 4_000, late_ms: 1_000, retry_ms_max: 0 });
+    world.drain_by(DrainOrder {
+        spread_ms: 4_000,
+        late_ms: 1_000,
+        timeout_ms: 9_000,
+        retry_ms_max: 0,
+    });
     world.advance(999);
     let paced = world.count(Metric::DrainPaced);
     assert!((9..=11).contains(&paced), "{paced} of 40 in a quarter of the time");
@@ -98,7 +104,12 @@ fn a_shard_without_connections_serves_its_topics_until_all_are_drained() {
     let clients: Vec<usize> = (0..4).map(|_| world.connect(elsewhere, "/")).collect();
     let last = clients[3];
     world.send_text(last, "s");
-    world.drain_by(DrainOrder { spread_ms: 1_000, late_ms: 9_000, retry_ms_max: 0 });
+    world.drain_by(DrainOrder {
+        spread_ms: 1_000,
+        late_ms: 9_000,
+        timeout_ms: 9_000,
+        retry_ms_max: 0,
+    });
     world.advance(300);
     world.send_text(last, "p late");
     assert_eq!(world.texts(last), ["p late"]);
@@ -118,7 +129,7 @@ fn a_handshake_under_way_is_completed_and_a_slow_one_refused() {
     let (first, second) = whole.split_at(20);
     let quick = world.connect_with(0, first);
     let slow = world.connect_with(0, first);
-    world.drain_by(DrainOrder { spread_ms: 0, late_ms: 9_000, retry_ms_max: 0 });
+    world.drain_by(DrainOrder { spread_ms: 0, late_ms: 9_000, timeout_ms: 9_000, retry_ms_max: 0 });
     world.client(quick).write(second.as_bytes());
     world.run();
     assert!(world.client(quick).take_response().starts_with("HTTP/1.1 101 "));

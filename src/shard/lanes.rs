@@ -82,6 +82,10 @@ impl<H: Handler> Shard<H> {
                 let counts = topics.iter().map(|topic| registry.subscribers(topic)).collect();
                 self.respond(from, Response::Subscribers { ticket, counts });
             }
+            Request::Control(ControlRequest::Retune { ticket, tuning }) => {
+                self.retune(&tuning);
+                self.respond(from, Response::Retuned { ticket });
+            }
             Request::Control(ControlRequest::Drain(order)) => self.begin_drain(order),
             Request::Control(ControlRequest::JobDone { job, result }) => self.job_done(job, result),
         }
@@ -125,6 +129,7 @@ impl<H: Handler> Shard<H> {
             Response::Topics { .. }
             | Response::Busiest { .. }
             | Response::Subscribers { .. }
+            | Response::Retuned { .. }
             | Response::Job { .. } => {
                 panic!("only the control plane is told that")
             }

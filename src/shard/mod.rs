@@ -23,6 +23,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tuning;
 mod upgrading;
 
 pub use self::core::ShardConfig;

@@ -243,6 +243,7 @@ impl<H: Handler> Host<H> {
                     | Response::Busiest { .. }
                     | Response::Subscribers { .. }
                     | Response::Released { .. }
+                    | Response::Retuned { .. }
                     | Response::Deliver { .. } => panic!("nothing for the control plane"),
                 }
             }

@@ -204,6 +204,7 @@ impl<H: Handler> Sim<H> {
             let order = DrainOrder {
                 spread_ms: self.prng.below(700),
                 late_ms: 20 + self.prng.below(700),
+                timeout_ms: u64::MAX / 2,
                 retry_ms_max: 50,
             };
             self.host.drain(shard, order);

@@ -65,6 +65,19 @@ impl Process {
         }
     }
 
+    /// The first line of standard error from here on that has this part.
+    pub(crate) fn error_line_with(&self, part: &str, limit: Duration) -> String {
+        let deadline = Deadline::after(limit);
+        loop {
+            let left = deadline.left().unwrap_or_default();
+            match self.err.recv_timeout(left) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(_) => {}
+                Err(why) => self.fail(&format!("no line with `{part}`: {why}")),
+            }
+        }
+    }
+
     /// The rest of each line of standard error that starts with `prefix`, among those that were
     /// written before one that was waited for, and are not long ago.
     pub(crate) fn has_said(&self, prefix: &str) -> Vec<String> {

@@ -163,6 +163,11 @@ impl Server {
         self.process.said()
     }
 
+    /// The first line of standard error from here on that has this part.
+    pub(crate) fn await_line(&self, part: &str) -> String {
+        self.process.error_line_with(part, SOON)
+    }
+
     /// What the server said at start that it may need of memory.
     pub(crate) fn planned_bytes(&self) -> u64 {
         let said = self.process.has_said("ringwire: memory plan: ");

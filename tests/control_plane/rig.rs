@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 
 use ringwire::base::{Now, ShardId};
 use ringwire::conn::outbox::EgressLimits;
+use ringwire::control::reload::{Candidate, Change, Source};
 use ringwire::control::{
-    AdminAddr, AdminLimits, AdminListener, Bridge, DrainRules, Event, LinkParts, Notifier,
+    AdminAddr, AdminLimits, AdminListener, Bridge, DrainRules, Event, InForce, LinkParts, Notifier,
     PlaneConfig, ServerState, Stage, plane,
 };
 use ringwire::handler::{Ctx, Handler};
 use ringwire::metrics::Board;
 use ringwire::pubsub::envelope::{JobPanicked, Position, Refusal, Token};
 use ringwire::pubsub::policy::Policies;
+use ringwire::pubsub::tuning::Tuning;
 use ringwire::ring::{
     ControlBell, Doorbell, Driver, DriverConfig, ListenAddr, ListenOptions, Listener, Wait,
 };
@@ -83,6 +85,7 @@ pub(crate) struct Rig {
 impl Rig {
     pub(crate) fn start(shards: u16, takes_signals: bool) -> Rig {
         let (board, state) = (Board::new(shards), ServerState::new());
+        state.put_in_force(InForce { drain: DRAIN, ..InForce::default() });
         let (bridge, asks) = Bridge::new(board.clone(), state.clone(), Event::new());
         let (kill, shards_gone) = (Event::new(), Event::new());
         let bell = Arc::new(ControlBell::new().expect("an eventfd"));
@@ -127,7 +130,7 @@ impl Rig {
             started: std::sync::mpsc::channel().0,
             admin: Some(listener),
             admin_limits: AdminLimits::default(),
-            bridge: bridge.clone(),
+            bridge: bridge.clone().with_source(Some(Arc::new(Reread))),
             link: LinkParts {
                 mailbox,
                 doorbell,
@@ -135,7 +138,6 @@ impl Rig {
                 asks,
                 publish_bytes_max: 64 * 1024,
                 board: Arc::clone(&bridge.board),
-                drain: DRAIN,
             },
             takes_signals,
             notifier: Notifier::default(),
@@ -260,5 +262,44 @@ fn shard_config() -> ShardConfig {
         heartbeat_timeout_ms: 10_000,
         handshake_timeout_ms: 10_000,
         close_timeout_ms: 60_000,
+    }
+}
+
+/// A configuration that is always the same, and says that it is not.
+#[derive(Debug)]
+struct Reread;
+
+impl Source for Reread {
+    fn read(&self) -> Result<Candidate, String> {
+        let config = shard_config();
+        let change = |key: &str, from: &str, to: &str| {
+            let [key, from, to] = [key, from, to].map(str::to_owned);
+            vec![Change { key, from, to }]
+        };
+        let tuning = Tuning {
+            connections_total_max: config.connections_max as usize,
+            egress_bytes_max: config.egress.bytes_max,
+            egress_total_bytes_max: config.egress.total_bytes_max,
+            message_bytes_max: config.message.message_bytes_max,
+            fragments_max: config.message.fragments_max,
+            head_bytes_max: config.head_bytes_max,
+            ingress_total_bytes_max: config.ingress_total_bytes_max,
+            publish_bytes_max: config.publish_bytes_max,
+            subscriptions_max: config.subscriptions_max,
+            topics_max: config.topics_max,
+            home_topics_max: config.home_topics_max,
+            policies: config.policies,
+            heartbeat_interval_ms: config.heartbeat_interval_ms,
+            heartbeat_timeout_ms: config.heartbeat_timeout_ms,
+            handshake_timeout_ms: config.handshake_timeout_ms,
+            close_timeout_ms: config.close_timeout_ms,
+        };
+        Ok(Candidate {
+            tuning: Arc::new(tuning),
+            in_force: InForce { drain: DRAIN, ..InForce::default() },
+            applied: change("limits.subscriptions_max", "128", "256"),
+            needs_restart: change("server.shards", "2", "4"),
+            commit: Box::new(|| {}),
+        })
     }
 }

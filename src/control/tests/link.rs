@@ -6,7 +6,7 @@ use super::PATIENCE;
 use crate::base::ShardId;
 use crate::control::link::{Link, LinkEvents, LinkParts};
 use crate::control::{
-    Bridge, DrainRules, Event, Refused, Sequenced, ServerState, Stage, TopicInfo,
+    Bridge, DrainRules, Event, InForce, Refused, Sequenced, ServerState, Stage, TopicInfo,
 };
 use crate::metrics::Board;
 use crate::pubsub::envelope::{
@@ -55,6 +55,7 @@ impl Rig {
     fn new(shards: usize, capacity: usize) -> Rig {
         let state = ServerState::new();
         let (bridge, asks) = Bridge::new(Board::new(1), state.clone(), Event::new());
+        state.put_in_force(InForce { drain: DRAIN, ..InForce::default() });
         state.advance(Stage::Ready);
         let mut shards = mesh(shards + 1, capacity);
         let bell = Arc::new(ControlBell::new().expect("an eventfd"));
@@ -65,7 +66,6 @@ impl Rig {
             asks,
             publish_bytes_max: PUBLISH_BYTES_MAX,
             board: Arc::clone(&bridge.board),
-            drain: DRAIN,
         };
         let drain = bridge.drain.clone();
         let events = LinkEvents { drain, kill: Event::new(), stop: Event::new() };

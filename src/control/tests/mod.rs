@@ -163,6 +163,7 @@ async fn answer(mut asks: mpsc::Receiver<Ask>, published: Published) {
                 published.lock().expect("not poisoned").push((topic, data));
                 reply.send(Ok(sequenced)).expect("somebody waits");
             }
+            Ask::Retune { reply, .. } => reply.send(Ok(())).expect("somebody waits"),
             Ask::Topics { prefix, limit, reply } => {
                 let found = offsets.iter().filter(|(topic, _)| topic.starts_with(&prefix));
                 let info = |(topic, offset): (&String, &u64)| TopicInfo {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::ShardId;
+use crate::control::InForce;
 use crate::limits::BROADCAST_TOPICS_MAX;
 use crate::metrics::{Metric, ShardCounters};
 use serde_json::json;
@@ -77,7 +78,7 @@ fn an_overview_has_the_status_the_busiest_topics_causes_and_a_history() {
     counters.add(Metric::RefusedTimeout, 2);
     counters.add(Metric::DroppedOldest, 1);
     fixture.bridge.board.publish(ShardId(1), &mut counters);
-    fixture.bridge.state.egress_bytes_max.store(4096, std::sync::atomic::Ordering::Relaxed);
+    fixture.bridge.state.put_in_force(InForce { egress_bytes_max: 4096, ..InForce::default() });
     let overview = fixture.get("/v1/overview").json();
     assert_eq!(overview["status"]["connections"]["open"], 12, "{overview}");
     assert_eq!(overview["status"]["egress_max_bytes"], 4096, "{overview}");
