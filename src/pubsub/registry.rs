@@ -14,6 +14,7 @@
 
 #[cfg(any(test, feature = "sim"))]
 mod audit;
+mod tuning;
 
 use std::collections::VecDeque;
 
@@ -23,7 +24,7 @@ use slab::Slab;
 use super::NameIndex;
 use super::envelope::{Epoch, HomeTopic, LocalTopic, Position, Refusal, Token, TopicStay};
 use super::memberships::{JOINING, Memberships};
-use super::policy::{Policies, SlowConsumer};
+use super::policy::SlowConsumer;
 use super::press::keep;
 use crate::base::{ConnKey, Slot};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, STAGED_SHARED_BYTES_MAX};
@@ -114,19 +115,6 @@ impl Registry {
             topics_max,
             stays: 0,
             memberships: Memberships::new(slots),
-        }
-    }
-
-    /// How many topics there may be from now on. Those that are there stay, even when they are
-    /// more.
-    pub fn set_topics_max(&mut self, topics_max: usize) {
-        self.topics_max = topics_max;
-    }
-
-    /// Other policies, also for the topics that are there: the next batch of each goes by them.
-    pub fn set_policies(&mut self, policies: &Policies) {
-        for (_, topic) in &mut self.topics {
-            topic.policy = policies.of(&topic.name);
         }
     }
 

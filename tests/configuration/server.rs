@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::common::{CLOSE, Event, File, RawClient, SOON, Server, request, upgrade_head};
+use crate::common::{CLOSE, Event, File, RawClient, SOON, Server, poll, request, upgrade_head};
 use crate::effect;
 use crate::file::{self, bare, bare_ready, said};
 
@@ -128,6 +128,7 @@ pub(crate) fn backlog() {
     let connected = |text: &str| {
         let server = file::serve(text);
         server.signal(Signal::SIGSTOP);
+        assert!(poll(SOON, || stands_still(server.pid()).then_some(())).is_some());
         let limit = Duration::from_millis(700);
         let streams: Vec<_> =
             (0..CLIENTS).map(|_| TcpStream::connect_timeout(&server.ws, limit)).collect();
@@ -137,6 +138,18 @@ pub(crate) fn backlog() {
     let few = connected("[server]\nbacklog = 1");
     assert!((1..=3).contains(&few), "{few} of {CLIENTS}");
     assert_eq!(connected("[server]\nbacklog = 100"), CLIENTS);
+}
+
+/// Whether a signal has stopped every thread of a process. Workers of a ring are the kernel's, and
+/// accept nothing.
+fn stands_still(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
+    let stats =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    stats.into_iter().all(|stat| {
+        let (name, rest) = stat.rsplit_once(") ").expect("proc_pid_stat(5)");
+        rest.starts_with('T') || name.contains("(iou-")
+    })
 }
 
 pub(crate) fn unix_mode() {
