@@ -156,10 +156,10 @@ impl<H: Handler> Shard<H> {
     /// At the end of a turn: nobody is left, and nobody can come in by an accept that was under
     /// way. Who is the last wakes the others, so that all end.
     pub(super) fn depart_if_empty(&mut self) {
+        let Life::Draining(drain) = &mut self.core.stage else { return };
         let is_deaf = self.core.deaf.len() == usize::from(self.core.config.listeners);
-        let is_empty = is_deaf && self.table.is_empty();
-        if let Life::Draining(drain) = &mut self.core.stage
-            && is_empty
+        if is_deaf
+            && self.table.is_empty()
             && !std::mem::replace(&mut drain.has_departed, true)
             && self.core.admission.depart()
         {
