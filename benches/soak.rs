@@ -10,8 +10,9 @@
 //! Prints for each series its level, what it has grown by after the first five minutes (a third, if
 //! that is less), and how much of that may be noise; writes a page with plots. Exit code 1 when
 //! something grew, was lost or was not given back. `RINGWIRE_BIN` names another server binary. The
-//! kernel's slabs are counted for the whole host, and only for root. Run any other way
-//! (`cargo test`) it does a few seconds, too few to judge growth, so that it can't rot.
+//! kernel's slabs are counted for the whole host, and only for root: what can't be read is not
+//! judged. Run any other way (`cargo test`) it does a few seconds, too few to judge growth, so that
+//! it can't rot.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -137,7 +138,7 @@ fn judge(sampler: &Sampler) -> bool {
         let points = sampler.points(*quantity);
         let judged: Vec<_> = points.into_iter().filter(|(at, _)| *at >= from).collect();
         let Some(trend) = Trend::of(&judged) else {
-            println!("{:<28} could not be read", quantity.name());
+            println!("{:<28} NOT JUDGED: it can't be read here", quantity.name());
             continue;
         };
         let verdict = match (quantity.is_judged(), trend.has_grown()) {

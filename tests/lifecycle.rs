@@ -216,6 +216,35 @@ fn what_was_acknowledged_before_sigterm_arrives_before_the_close() {
     assert_eq!(server.exit(SOON).code(), Some(0));
 }
 
+/// The same with as much on the way as fits, and the signal at the last acknowledgement.
+#[test]
+fn what_a_flood_had_acknowledged_before_sigterm_arrives_before_the_close() {
+    const MESSAGES: u64 = 3000;
+    let mut server = Server::serve(&["--shards", "2"]);
+    let mut subscribers: Vec<JsonClient> = (0..20).map(|_| JsonClient::open(server.ws)).collect();
+    for subscriber in &mut subscribers {
+        subscriber.subscribe("orders:all");
+    }
+    let mut publisher = JsonClient::open(server.ws);
+    let publish = |count| {
+        json!({"type": "publish", "id": count, "topic": "orders:all", "data": count}).to_string()
+    };
+    let flood = (0..MESSAGES).flat_map(|count| Frame::text(publish(count)).octets());
+    publisher.raw().send(&flood.collect::<Vec<u8>>());
+    for count in 0..MESSAGES {
+        assert_eq!(publisher.next_of("ack")["id"], count);
+    }
+    server.terminate();
+    for subscriber in &mut subscribers {
+        for count in 0..MESSAGES {
+            assert_eq!(subscriber.next_of("message")["data"], count);
+        }
+        subscriber.raw().expect_close(1001, "subscriber");
+    }
+    publisher.raw().expect_close(1001, "publisher");
+    assert_eq!(server.exit(SOON).code(), Some(0));
+}
+
 /// Peers that ignore the close are not waited for beyond the deadline.
 #[test]
 fn peers_that_ignore_the_close_do_not_hold_the_exit_up() {

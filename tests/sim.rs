@@ -20,12 +20,11 @@ use ringwire::sim::{Canary, Failure, Order, Report, run};
 /// What `cargo test` runs: a few seconds.
 const SEEDS: u64 = 150;
 const STEPS: u64 = 1_000;
-/// Seeds after which everything has to have happened that can, or the sweep says little.
-const THOROUGH_SEEDS: u64 = 1_000;
-/// What no run leads to: shells and drivers count it, or no part of the server says it yet; the
-/// first happens once in thousands of runs.
-const UNREACHED: [Metric; 28] = [
-    Metric::PingsDropped,
+/// What happens so rarely that a sweep need not see it: once in hundreds of runs, or in thousands.
+const RARE: [Metric; 3] = [Metric::PingsDropped, Metric::LastWordsLost, Metric::LaneDepth];
+/// What no run leads to: shells and drivers count it, no part of the server says it yet, or it is a
+/// level that is zero in the end.
+const UNREACHED: [Metric; 26] = [
     Metric::ClosedPositionLost,
     Metric::ClosedTokenExpired,
     Metric::ClosedUnauthorized,
@@ -46,7 +45,6 @@ const UNREACHED: [Metric; 28] = [
     Metric::LoopBusyMicroseconds,
     Metric::ShardsRunning,
     Metric::DirectDescriptors,
-    Metric::LaneDepth,
     Metric::CqOverflow,
     Metric::SqFull,
     Metric::ConnectionsOpen,
@@ -116,12 +114,14 @@ fn a_sweep_over_seeds_finds_nothing() {
     println!("{probes} probes, hash {hash:016x}");
     let reached = |metric: &&Metric| counts[metric.index()] > 0;
     let (there, missing): (Vec<&Metric>, Vec<&Metric>) = Metric::ALL.iter().partition(reached);
+    let is_unreached = |metric: &Metric| UNREACHED.contains(metric);
     for metric in there {
         println!("{metric:?}: {}", counts[metric.index()]);
+        assert!(!is_unreached(metric), "{metric:?} is among what no run leads to");
     }
-    let unexpected = missing.iter().filter(|metric| !UNREACHED.contains(metric));
-    let unexpected: Vec<_> = unexpected.collect();
-    assert!(unexpected.is_empty() || count < THOROUGH_SEEDS, "never happened: {unexpected:?}");
+    let missing = missing.iter().filter(|metric| !RARE.contains(metric) && !is_unreached(metric));
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty() || count < SEEDS, "never happened: {missing:?}");
 }
 
 #[test]
@@ -135,11 +135,32 @@ fn the_same_seed_is_the_same_run() {
     assert_eq!(hashes.len(), first.len(), "different seeds are different runs");
 }
 
-/// A simulator that finds nothing has to show that it would.
+/// What the check says that is to find a bug.
+fn sign_of(canary: Canary) -> &'static str {
+    match canary {
+        Canary::DropsAnOctet => "not JSON",
+        Canary::CountsOneTooMany => "a frame of the server's is whole",
+        Canary::ReceivesTwice | Canary::SwapsReceived => "closed with Some(100",
+        Canary::ForgetsTheEnd | Canary::ForgetsTheClose => "descriptors are left",
+        Canary::LosesWakes => "has not come",
+        Canary::TellsAWrongOffset => "from Place",
+        Canary::MissesTheLast => "newest Some",
+        Canary::MissesPongs => "answers are missing",
+        Canary::TakesAcksForRefusals => "was refused, but",
+        Canary::TakesAllForOne => "comes behind",
+    }
+}
+
+/// A simulator that finds nothing has to show that it would: by the check that is meant, in a run
+/// that is fine without the bug.
 #[test]
 fn bugs_that_are_put_in_on_purpose_are_found() {
     for canary in Canary::ALL {
-        let finds = |seed| run(Order { canary: Some(canary), ..order(seed) }).err();
+        let finds = |seed: u64| {
+            let failure = run(Order { canary: Some(canary), ..order(seed) }).err()?;
+            let is_meant = failure.what.contains(sign_of(canary));
+            (is_meant && run(order(seed)).is_ok()).then_some(failure)
+        };
         let found = (0..CANARY_SEEDS).find_map(finds);
         let found = found.unwrap_or_else(|| panic!("{canary:?} was not found"));
         println!("{canary:?}: {found}");

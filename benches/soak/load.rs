@@ -29,7 +29,7 @@ pub(crate) struct Load {
 
 /// What a thread has done.
 pub(crate) struct Count {
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     pub(crate) times: u64,
 }
 
@@ -99,7 +99,7 @@ fn churn(ws: SocketAddr, seed: u64, stop: Arc<AtomicBool>) -> JoinHandle<Count> 
             times += 1;
             thread::sleep(PACE);
         }
-        Count { what: "connections of the churn", times }
+        Count { what: "connections of the churn".into(), times }
     })
 }
 

@@ -23,6 +23,15 @@ const SILENCE: Duration = Duration::from_millis(10);
 const AWAKE_MAX: Duration = Duration::from_secs(2);
 const SLOW_CONSUMER: u16 = 4001;
 
+/// What it finds when it wakes.
+enum Found {
+    Open,
+    /// It was told that it is too slow.
+    Closed,
+    /// The same, but it was not there when it was told.
+    CutOff,
+}
+
 struct Sleeper {
     feed: Feed,
     wakes_at: Instant,
@@ -35,20 +44,30 @@ pub(crate) fn read_slowly(ws: SocketAddr, stop: Arc<AtomicBool>) -> JoinHandle<C
         let mut random = Random::seeded(77);
         let mut sleepers: Vec<Sleeper> =
             (0..READERS).map(|_| Sleeper::open(ws, &mut random)).collect();
-        let mut times = 0;
+        let (mut times, mut cut_off, begin) = (0, 0, Instant::now());
         while !stop.load(Relaxed) {
             let now = Instant::now();
             for sleeper in &mut sleepers {
-                if sleeper.wakes_at <= now && sleeper.wake() {
-                    *sleeper = Sleeper::open(ws, &mut random);
-                    times += 1;
-                } else if sleeper.wakes_at <= now {
-                    sleeper.wakes_at = now + sleep(&mut random);
+                if sleeper.wakes_at > now {
+                    continue;
                 }
+                match sleeper.wake() {
+                    Found::Open => {
+                        sleeper.wakes_at = now + sleep(&mut random);
+                        continue;
+                    }
+                    Found::Closed => times += 1,
+                    Found::CutOff => cut_off += 1,
+                }
+                *sleeper = Sleeper::open(ws, &mut random);
             }
             thread::sleep(LOOK);
         }
-        Count { what: "slow readers closed with 4001 after a piece without a gap", times }
+        let is_long = begin.elapsed() > 2 * Duration::from_millis(SLEEP_MS.end as u64);
+        assert!(times > 0 || !is_long, "nobody was told that it is too slow");
+        let cut = format!("(and {cut_off} that were cut off before they had read that)");
+        let what = format!("slow readers closed with 4001 after a piece without a gap {cut}");
+        Count { what, times }
     })
 }
 
@@ -67,8 +86,8 @@ impl Sleeper {
         Sleeper { feed, wakes_at: Instant::now() + sleep(random), last }
     }
 
-    /// Reads all there is; true when it was closed in the meantime.
-    fn wake(&mut self) -> bool {
+    /// Reads all there is.
+    fn wake(&mut self) -> Found {
         let (mut code, begin) = (None, Instant::now());
         loop {
             let flow = self.feed.read(|item| match item {
@@ -81,12 +100,12 @@ impl Sleeper {
             match (flow, code) {
                 (_, Some(code)) => {
                     assert_eq!(code, SLOW_CONSUMER, "closed for another reason");
-                    return true;
+                    return Found::Closed;
                 }
                 (Flow::Open, None) if begin.elapsed() < AWAKE_MAX => {}
-                (Flow::Open | Flow::Silent, None) => return false,
+                (Flow::Open | Flow::Silent, None) => return Found::Open,
                 // Who is told and does not listen is cut off.
-                (Flow::Ended { .. }, None) => return true,
+                (Flow::Ended { .. }, None) => return Found::CutOff,
             }
         }
     }

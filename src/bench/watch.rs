@@ -29,19 +29,24 @@ pub(super) fn look(pid: u32) -> Option<Usage> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
     use super::*;
 
+    /// A process of its own: threads of this one end while others are counted.
     #[test]
-    fn sees_this_process_work() {
-        let pid = std::process::id();
-        let before = look(pid).unwrap();
-        let began = std::time::Instant::now();
-        let mut sum = 0_u64;
-        while began.elapsed().as_millis() < 20 {
-            sum = std::hint::black_box(sum + 1);
+    fn sees_a_process_work() {
+        let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let before = look(busy.id()).unwrap();
+        let began = Instant::now();
+        let mut after = before;
+        while after.cpu_ns <= before.cpu_ns && began.elapsed() < Duration::from_secs(20) {
+            after = look(busy.id()).unwrap();
         }
-        let after = look(pid).unwrap();
-        assert!(after.cpu_ns > before.cpu_ns && after.rss_bytes > 0);
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(after.cpu_ns > before.cpu_ns && after.rss_bytes > 0, "{before:?} {after:?}");
         assert_eq!(look(u32::MAX), None);
     }
 }

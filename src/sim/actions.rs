@@ -1,6 +1,7 @@
 //! What happens in a step: what clients say and do, and what befalls them.
 
 use super::client::{Client, Nature};
+use super::faults::Canary;
 use super::plan::{Action, Asking, Dialect, Plan};
 use super::run::Sim;
 use super::speech::Ask;
@@ -180,7 +181,9 @@ impl<H: Handler> Sim<H> {
     /// Publishes a message with the present number.
     pub(super) fn publish(&mut self, client: usize, topic: usize) {
         let number = self.serial;
-        self.topics.published(number, topic, self.clients[client].index);
+        let is_one = self.canary == Some(Canary::TakesAllForOne);
+        let publisher = if is_one { 0 } else { self.clients[client].index };
+        self.topics.published(number, topic, publisher);
         self.clients[client].note_request(false);
         let speech = &mut self.clients[client].speech;
         let text = if self.prng.below(8) == 0 {

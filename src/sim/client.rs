@@ -9,7 +9,7 @@ use super::socket::{SocketId, StreamEnd};
 use super::speech::{Ears, Speech};
 use super::topics::Verdict;
 use super::wire::{self, Frame};
-use crate::limits::{BAD_REQUESTS_MAX, EGRESS_CONTROL_RESERVE_BYTES};
+use crate::limits::{BAD_REQUESTS_MAX, EGRESS_CONTROL_RESERVE_BYTES, TICK_MS};
 
 /// Octets of an answer to a client of these topics, at most.
 const ANSWER_BYTES_MAX: usize = 200;
@@ -246,16 +246,20 @@ impl Client {
         };
         // Whoever asks for more at once than may wait for it gets no more than that.
         let egress_max = scene.ears.plan.config.egress.bytes_max - EGRESS_CONTROL_RESERVE_BYTES;
-        let heartbeat_ms = scene.ears.plan.config.heartbeat_timeout_ms;
+        let config = &scene.ears.plan.config;
+        let heartbeat_ms = config.heartbeat_interval_ms + config.heartbeat_timeout_ms;
         let is_due = match code {
             Some(1001) => scene.is_draining,
             Some(1013) => scene.ears.plan.is_ingress_tiny,
-            Some(4001) => scene.ears.is_slow || self.owed_most >= egress_max,
-            // Two ticks: deadlines begin and end with one.
-            Some(4002) => scene.silence_ms + 128 >= heartbeat_ms,
+            Some(4001) => scene.ears.pace.is_slow() || self.owed_most >= egress_max,
+            // What was heard last, the ping and its deadline are each known to a tick.
+            Some(4002) => scene.silence_ms + 3 * TICK_MS >= heartbeat_ms,
             Some(4500) => self.bad_most >= u32::from(BAD_REQUESTS_MAX),
             Some(_) | None => false,
         };
+        if code == Some(1001) {
+            self.speech.check_drain(&scene.ears)?;
+        }
         let is_answer = self.said_close == Some(code);
         let is_deserved = self.deserves.is_some() && self.deserves == code;
         if !(is_due || is_answer || is_deserved) {
@@ -271,7 +275,7 @@ impl Client {
     /// Its stream has ended.
     pub(super) fn hear_end(&mut self, end: StreamEnd, scene: &Scene<'_>) -> Verdict {
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
-        if end == StreamEnd::Reset || scene.ears.is_slow || stage != Stage::Open {
+        if end == StreamEnd::Reset || scene.ears.pace.is_slow() || stage != Stage::Open {
             return Ok(());
         }
         if !self.rx.is_empty() {

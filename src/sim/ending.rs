@@ -101,14 +101,21 @@ impl<H: Handler> Sim<H> {
     /// Who subscribes has everything that it was to get.
     fn check_places(&self) -> Verdict {
         for client in self.healthy() {
-            let is_slow = self.host.kernel.socket(client.socket).shorts > 0;
+            let pace = self.host.kernel.socket(client.socket).pace();
             for (topic, place) in client.speech.places() {
                 let newest = self.topics.newest(topic, place.epoch);
                 let is_behind = newest.is_some_and(|newest| newest > place.offset);
-                if is_behind && (self.plan.keeps_newest(topic) || !is_slow) {
+                let is_owed = self.plan.keeps_newest(topic) || !client.speech.was_slow(topic, pace);
+                if is_owed && is_behind {
                     let name = client.describe();
                     return Err(format!("{name}: at {place:?} of {topic}, newest {newest:?}"));
                 }
+            }
+            if let Some((topic, place, number)) =
+                client.speech.missed(&self.plan, &self.topics, pace)
+            {
+                let name = client.describe();
+                return Err(format!("{name}: at {place:?} of {topic}, without {number}"));
             }
         }
         Ok(())

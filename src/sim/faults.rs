@@ -118,11 +118,19 @@ pub enum Canary {
     LosesWakes,
     /// The model is told of an offset that nobody was given.
     TellsAWrongOffset,
+    /// The model is told towards the end of no message any more.
+    MissesTheLast,
+    /// The model is not told of pongs.
+    MissesPongs,
+    /// The model is told that messages were refused that were taken.
+    TakesAcksForRefusals,
+    /// The model takes all publishers for the same.
+    TakesAllForOne,
 }
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Canary; 8] = [
+    pub const ALL: [Canary; 12] = [
         Canary::DropsAnOctet,
         Canary::CountsOneTooMany,
         Canary::ReceivesTwice,
@@ -131,5 +139,9 @@ impl Canary {
         Canary::ForgetsTheClose,
         Canary::LosesWakes,
         Canary::TellsAWrongOffset,
+        Canary::MissesTheLast,
+        Canary::MissesPongs,
+        Canary::TakesAcksForRefusals,
+        Canary::TakesAllForOne,
     ];
 }

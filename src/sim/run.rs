@@ -108,7 +108,7 @@ pub(super) struct Sim<H: Handler> {
     pub(super) arrivals: usize,
     pub(super) is_draining: bool,
     pub(super) probes: u64,
-    mishears: bool,
+    pub(super) canary: Option<Canary>,
     heard: Vec<u8>,
 }
 
@@ -156,13 +156,13 @@ impl<H: Handler> Sim<H> {
             arrivals: 0,
             is_draining: false,
             probes: 0,
-            mishears: false,
+            canary: None,
             heard: Vec::new(),
         }
     }
 
     fn run(mut self, order: Order, step: &Cell<u64>) -> Result<Report, String> {
-        self.mishears = order.canary == Some(Canary::TellsAWrongOffset);
+        self.canary = order.canary.filter(|canary| *canary != Canary::MissesTheLast);
         self.host.kernel.canary = order.canary;
         self.host.kernel.trace.prints = order.prints;
         self.host.kernel.faults = self.plan.faults.clone();
@@ -175,7 +175,11 @@ impl<H: Handler> Sim<H> {
             if order.prints {
                 println!("step {number}, {} ms", self.host.now().monotonic_ms);
             }
-            self.is_draining |= self.plan.drains && number >= drain_at;
+            if number == drain_at {
+                self.is_draining = self.plan.drains;
+                self.topics.is_draining = self.is_draining;
+                self.canary = order.canary;
+            }
             self.step(number)?;
         }
         step.set(order.steps);
@@ -281,14 +285,18 @@ impl<H: Handler> Sim<H> {
         let most = if is_part { 1 + self.prng.below(100) as usize } else { usize::MAX };
         self.heard.clear();
         let now_ms = self.host.now().monotonic_ms;
+        let is_at_rest = !self.host.wants_turn(self.host.kernel.socket(client.socket).shard);
         let socket = self.host.kernel.socket_mut(client.socket);
+        if is_at_rest {
+            socket.settle();
+        }
         socket.read(most, &mut self.heard);
         let (end, silence_ms) = (socket.stream_end(), socket.silence_ms(now_ms));
         let ears = Ears {
             plan: &self.plan,
             topics: &mut self.topics,
-            is_slow: socket.shorts > 0,
-            mishears: self.mishears,
+            pace: socket.pace(),
+            canary: self.canary,
         };
         let is_draining = self.is_draining;
         let mut scene = Scene { ears, is_draining, silence_ms };

@@ -22,6 +22,22 @@ pub enum StreamEnd {
     Reset,
 }
 
+/// What a connection was slow for, counted in sends that were not taken whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// All of them.
+    pub shorts: u64,
+    /// Those from before the last moment at which nothing waited.
+    pub settled: u64,
+}
+
+impl Pace {
+    /// Something may wait, or may have been left out since.
+    pub fn is_slow(self) -> bool {
+        self.shorts > self.settled
+    }
+}
+
 /// A queued send that the kernel works on.
 #[derive(Debug)]
 pub(super) struct Queued {
@@ -66,8 +82,10 @@ pub struct Socket {
     submit_of_send: u64,
     pub(super) shutdowns: u32,
     pub(super) close_due: Option<CloseOf>,
-    /// Sends that were not taken whole and at once: from the first on the connection was slow.
-    pub shorts: u64,
+    /// Sends that were not taken whole and at once.
+    shorts: u64,
+    /// How many of them there were when nothing waited for it any more.
+    settled: u64,
     /// When octets were last told to the shard.
     heard_ms: u64,
     /// The longest time between two times that they were.
@@ -99,6 +117,7 @@ impl Socket {
             shutdowns: 0,
             close_due: None,
             shorts: 0,
+            settled: 0,
             heard_ms: now_ms,
             silence_ms: 0,
         }
@@ -155,6 +174,20 @@ impl Socket {
         } else {
             None
         }
+    }
+
+    /// The shard has nothing more to do. Whoever has read everything then has all that it will get
+    /// of what was before.
+    pub fn settle(&mut self) {
+        if self.output.is_empty() && !self.send_outstanding {
+            self.settled = self.shorts;
+        }
+    }
+
+    /// Since when something may have had to wait for it, and until when, in sends that were not
+    /// taken whole.
+    pub fn pace(&self) -> Pace {
+        Pace { shorts: self.shorts, settled: self.settled }
     }
 
     /// True while the shard wants its octets.

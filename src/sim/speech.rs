@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::faults::Canary;
 use super::plan::{Gaps, Plan, TOPICS};
+use super::socket::Pace;
 use super::topics::{Place, Topics, Verdict};
 
 /// A request that has an `id` and was not answered yet.
@@ -36,10 +38,10 @@ impl Ask {
 pub(super) struct Ears<'a> {
     pub(super) plan: &'a Plan,
     pub(super) topics: &'a mut Topics,
-    /// Something had to wait for this client.
-    pub(super) is_slow: bool,
-    /// A wrong offset is told to the model, on purpose.
-    pub(super) mishears: bool,
+    /// What may have had to wait for this client.
+    pub(super) pace: Pace,
+    /// What the model is told wrongly, on purpose.
+    pub(super) canary: Option<Canary>,
 }
 
 /// See the module's header.
@@ -49,6 +51,11 @@ pub(super) struct Speech {
     pending: Vec<(u64, Ask)>,
     /// By topic: the last place that it was told or sent.
     subs: BTreeMap<usize, Place>,
+    /// The newest message of all when each subscription began.
+    since: BTreeMap<usize, u64>,
+    /// By topic: [`Pace::settled`] at its last place. Nothing was left out from there on unless
+    /// there were more sends that were not taken whole.
+    settled: BTreeMap<usize, u64>,
     /// By topic: where it was when it left.
     left: BTreeMap<usize, Place>,
     /// Bad requests without an `id`, each of which is answered.
@@ -133,6 +140,36 @@ impl Speech {
         self.subs.iter().map(|(topic, place)| (*topic, *place))
     }
 
+    /// True when messages of a topic may have been left out since its last place.
+    pub(super) fn was_slow(&self, topic: usize, pace: Pace) -> bool {
+        pace.shorts > self.settled[&topic]
+    }
+
+    /// Whether all is there that was acknowledged when it still subscribed, up to a drain: else the
+    /// topic, where it is, and the message.
+    pub(super) fn missed(
+        &self,
+        plan: &Plan,
+        topics: &Topics,
+        pace: Pace,
+    ) -> Option<(usize, Place, u64)> {
+        self.places().find_map(|(topic, place)| {
+            let is_owed = plan.keeps_newest(topic) || !self.was_slow(topic, pace);
+            let number = topics.acked_beyond(topic, self.since[&topic], place.offset)?;
+            is_owed.then_some((topic, place, number))
+        })
+    }
+
+    /// A drain closes it: what was acknowledged before comes before.
+    pub(super) fn check_drain(&self, ears: &Ears<'_>) -> Verdict {
+        match self.missed(ears.plan, ears.topics, ears.pace) {
+            Some((topic, place, number)) => {
+                Err(format!("drained at {place:?} of {topic}, without {number}"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A text message has come.
     pub(super) fn hear(&mut self, text: &[u8], ears: &mut Ears<'_>) -> Verdict {
         let said: Said<'_> =
@@ -141,6 +178,8 @@ impl Speech {
             return Err("the welcome comes first".into());
         }
         match said.kind {
+            "message" if ears.canary == Some(Canary::MissesTheLast) => Ok(()),
+            "pong" if ears.canary == Some(Canary::MissesPongs) => Ok(()),
             "message" => self.message(&said, ears),
             "welcome" if !self.is_welcome => {
                 self.is_welcome = true;
@@ -192,14 +231,17 @@ impl Speech {
         }
         let epoch = said.epoch.and_then(|text| u64::from_str_radix(text, 16).ok());
         let epoch = epoch.ok_or("an epoch is missing")?;
-        let place = Place { epoch, offset: said.offset()? + u64::from(ears.mishears) };
-        if said.recovered != Some(since.is_none_or(|since| since == place)) && !ears.mishears {
+        let mishears = ears.canary == Some(Canary::TellsAWrongOffset);
+        let place = Place { epoch, offset: said.offset()? + u64::from(mishears) };
+        if said.recovered != Some(since.is_none_or(|since| since == place)) && !mishears {
             return Err(format!("recovered is wrong: from {since:?} to {place:?}"));
         }
-        match self.subs.insert(topic, place) {
-            Some(before) => check_step(before, place, 0, ears, topic),
-            None => Ok(()),
-        }
+        let Some(before) = self.subs.insert(topic, place) else {
+            self.since.insert(topic, ears.topics.newest_number());
+            self.settled.insert(topic, ears.pace.settled);
+            return Ok(());
+        };
+        self.check_step(before, place, 0, ears, topic)
     }
 
     fn message(&mut self, said: &Said<'_>, ears: &mut Ears<'_>) -> Verdict {
@@ -210,7 +252,7 @@ impl Speech {
         let before = *place;
         place.offset = offset;
         let place = *place;
-        check_step(before, place, 1, ears, topic)?;
+        self.check_step(before, place, 1, ears, topic)?;
         let data = said.data.ok_or("data is missing")?;
         ears.topics.seen(topic, place, data.get(), ears.plan.payload_max)
     }
@@ -224,6 +266,9 @@ impl Speech {
         self.check_home_order(at, topic)?;
         if said.topic()? != topic {
             return Err(format!("{id} was published to another topic"));
+        }
+        if ears.canary == Some(Canary::TakesAcksForRefusals) {
+            return ears.topics.refused(id);
         }
         ears.topics.acked(id, said.offset()?)
     }
@@ -295,6 +340,28 @@ impl Speech {
         }
     }
 
+    /// From one place of a topic to the next: `step` is 1 for a message and 0 for being told again.
+    fn check_step(
+        &mut self,
+        from: Place,
+        to: Place,
+        step: u64,
+        ears: &Ears<'_>,
+        topic: usize,
+    ) -> Verdict {
+        let was_slow = self.was_slow(topic, ears.pace);
+        self.settled.insert(topic, ears.pace.settled);
+        let wanted = from.offset + step;
+        let is_right = match ears.plan.gaps(topic) {
+            Gaps::WhereSlow if was_slow => to.offset >= wanted,
+            Gaps::Never | Gaps::WhereSlow => to.offset == wanted,
+        };
+        if is_right && from.epoch == to.epoch {
+            return Ok(());
+        }
+        Err(format!("from {from:?} to {to:?} of {:?}, slow: {was_slow}", TOPICS[topic]))
+    }
+
     /// Errors without an `id`: of bad requests, one each; of publishes, at most one each.
     fn nameless_error(&mut self, code: &str) -> Verdict {
         let left = match code {
@@ -305,19 +372,6 @@ impl Speech {
         *left = left.checked_sub(1).ok_or("one error too many")?;
         Ok(())
     }
-}
-
-/// From one place of a topic to the next: `step` is 1 for a message and 0 for being told again.
-fn check_step(from: Place, to: Place, step: u64, ears: &Ears<'_>, topic: usize) -> Verdict {
-    let wanted = from.offset + step;
-    let is_right = match ears.plan.gaps(topic) {
-        Gaps::WhereSlow if ears.is_slow => to.offset >= wanted,
-        Gaps::Never | Gaps::WhereSlow => to.offset == wanted,
-    };
-    if is_right && from.epoch == to.epoch {
-        return Ok(());
-    }
-    Err(format!("from {from:?} to {to:?} of {:?}, slow: {}", TOPICS[topic], ears.is_slow))
 }
 
 fn quoted(topic: usize) -> String {

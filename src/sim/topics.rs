@@ -27,6 +27,8 @@ struct Record {
     publisher: usize,
     is_refused: bool,
     acked: Option<u64>,
+    /// That was before the server was told to drain.
+    is_early: bool,
     seen: Option<Place>,
 }
 
@@ -37,6 +39,9 @@ pub struct Topics {
     logs: BTreeMap<(usize, u64), BTreeMap<u64, u64>>,
     /// Messages that somebody has got.
     pub deliveries: u64,
+    /// The server was told to drain.
+    pub is_draining: bool,
+    newest_number: u64,
 }
 
 /// The data of a message: its number, and as much more as the number says.
@@ -57,8 +62,31 @@ fn number_of(data: &str) -> Option<u64> {
 impl Topics {
     /// A client sends a message off.
     pub fn published(&mut self, number: u64, topic: usize, publisher: usize) {
-        let record = Record { topic, publisher, is_refused: false, acked: None, seen: None };
+        let record = Record {
+            topic,
+            publisher,
+            is_refused: false,
+            acked: None,
+            is_early: false,
+            seen: None,
+        };
         self.records.insert(number, record);
+        self.newest_number = self.newest_number.max(number);
+    }
+
+    /// The newest message of any topic: what is published from now on has a higher number.
+    pub fn newest_number(&self) -> u64 {
+        self.newest_number
+    }
+
+    /// A message of a topic that was published after another one and acknowledged beyond an offset,
+    /// before a drain.
+    pub fn acked_beyond(&self, topic: usize, after: u64, offset: u64) -> Option<u64> {
+        let is_beyond =
+            |record: &Record| record.is_early && record.acked.is_some_and(|acked| acked > offset);
+        let later = self.records.iter().filter(|(number, _)| **number > after);
+        let missed = later.filter(|(_, record)| record.topic == topic && is_beyond(record));
+        missed.map(|(number, _)| *number).min()
     }
 
     /// The publisher was told where its message stands.
@@ -71,6 +99,7 @@ impl Topics {
             return Err(format!("message {number} is acknowledged at {offset}, not {record:?}"));
         }
         record.acked = Some(offset);
+        record.is_early = !self.is_draining;
         Ok(())
     }
 

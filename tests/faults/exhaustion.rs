@@ -8,7 +8,7 @@ use crate::common::{BINARY, Frame, Random, RawClient, SOON, Server, poll, upgrad
 use crate::memory::Scarcity;
 use crate::peers::Greedy;
 use crate::witnesses::{Newcomers, Witnesses};
-use crate::{OPEN, PATIENT, REFUSED, beside_others, shout, sized};
+use crate::{OPEN, PATIENT, REFUSED, alone, beside_others, shout, sized};
 
 /// Connections that take places and say nothing, more than there are: those who have one keep it.
 #[test]
@@ -104,7 +104,7 @@ fn set_limit(pid: u32, limit: &str) -> bool {
 #[test]
 fn scarce_memory_for_sockets_slows_down_and_loses_nothing() {
     const BYTES: u64 = 2 << 20;
-    let _turn = beside_others();
+    let _turn = if Scarcity::is_private() { beside_others() } else { alone() };
     let server = Server::echo(&[&["--shards", "2"][..], &PATIENT].concat());
     let Some(scarcity) = Scarcity::of(server.pid(), BYTES) else {
         return shout("NOT RUN: a test of scarce memory for sockets needs root");

@@ -57,7 +57,7 @@ fn sized<T>(usual: T, full: T) -> T {
 }
 
 /// Held by a test while it runs: those that load the whole machine run alone when they are full
-/// size.
+/// size, and those that change what all of the host has in any size.
 enum Turn {
     Shared { _guard: RwLockReadGuard<'static, ()> },
     Alone { _guard: RwLockWriteGuard<'static, ()> },
@@ -70,9 +70,10 @@ fn beside_others() -> Turn {
 }
 
 fn heavy() -> Turn {
-    if !is_full() {
-        return beside_others();
-    }
+    if is_full() { alone() } else { beside_others() }
+}
+
+fn alone() -> Turn {
     Turn::Alone { _guard: MACHINE.write().unwrap_or_else(PoisonError::into_inner) }
 }
 

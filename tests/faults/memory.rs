@@ -14,7 +14,7 @@ const CONTROLLER: &str = "/sys/fs/cgroup/memory";
 const LIMIT: &str = "memory.kmem.tcp.limit_in_bytes";
 const TCP_MEM: &str = "/proc/sys/net/ipv4/tcp_mem";
 /// After which `tcp_mem` is restored, whatever has become of the test.
-const RESTORED_AFTER_S: &str = "20";
+const RESTORED_AFTER_S: &str = "90";
 
 /// See the module's header. As long as it lives, memory is scarce.
 pub(crate) enum Scarcity {
@@ -25,10 +25,15 @@ pub(crate) enum Scarcity {
 }
 
 impl Scarcity {
+    /// Whether memory would be scarce for nobody but the process that it is made scarce for.
+    pub(crate) fn is_private() -> bool {
+        Path::new(CONTROLLER).join(LIMIT).exists()
+    }
+
     /// From now on the sockets that the process accepts have no more than about this. `None`: this
     /// process may not do that to others.
     pub(crate) fn of(pid: u32, bytes: u64) -> Option<Scarcity> {
-        if Path::new(CONTROLLER).join(LIMIT).exists() {
+        if Scarcity::is_private() {
             let folder = PathBuf::from(format!("{CONTROLLER}/rw-{}-{pid}", std::process::id()));
             fs::create_dir(&folder).ok()?;
             fs::write(folder.join(LIMIT), bytes.to_string()).ok()?;
