@@ -56,6 +56,28 @@ pub const PARTIALS_POOLED_MAX: usize = 64;
 pub const PARTIAL_PAYLOAD_KEPT_BYTES: usize = 16 * 1024;
 /// What a payload buffer grows to at least, unless the announced size is smaller.
 pub const PARTIAL_PAYLOAD_BYTES_MIN: usize = 64;
+/// Octets that a shard compresses in one turn, and so also of the largest message that it does.
+pub const COMPRESS_BUDGET_BYTES: usize = 1024 * 1024;
+/// How hard a server compresses, by default: zlib's own balance is 6, and costs twice as much.
+pub const COMPRESSION_LEVEL: u8 = 4;
+/// Octets from which a message is compressed, by default.
+pub const COMPRESSION_THRESHOLD_BYTES: usize = 512;
+/// Octets that a compressed message may become whatever its size.
+pub const INFLATE_RATIO_FREE_BYTES: usize = 64 * 1024;
+/// Octets that a message may become for each octet of it, by default. Deflate itself ends at 1032.
+pub const INFLATE_RATIO_MAX: u32 = 200;
+/// Octets that a shard inflates in one turn, and for one connection in one turn.
+pub const INFLATE_BUDGET_BYTES: usize = 1024 * 1024;
+/// See [`INFLATE_BUDGET_BYTES`].
+pub const INFLATE_SLICE_BYTES: usize = 256 * 1024;
+/// States for inflating that a shard keeps for reuse; more than one is in use only while messages
+/// of more than a slice are under way.
+pub const INFLATERS_POOLED_MAX: usize = 2;
+/// Compressed messages whose inflated form the load generator keeps, because it is sent the same
+/// ones on many connections.
+pub const RECENT_MESSAGES_MAX: usize = 16;
+/// And none of more octets.
+pub const RECENT_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Octets of a topic's name.
 pub const TOPIC_BYTES_MAX: usize = 200;
@@ -63,6 +85,7 @@ pub const TOPIC_BYTES_MAX: usize = 200;
 const _: () = assert!(CQ_ENTRIES >= 2 * SQ_ENTRIES);
 const _: () = assert!(CQ_ENTRIES > RECV_BUFFERS as u32 + ACCEPTS_IN_FLIGHT as u32);
 const _: () = assert!(RECV_BUFFERS <= RECV_BUFFERS_MAX && RECV_BUFFERS.is_power_of_two());
+const _: () = assert!(INFLATE_SLICE_BYTES <= INFLATE_BUDGET_BYTES);
 const _: () = assert!(PARTIAL_PAYLOAD_BYTES_MIN <= PARTIAL_PAYLOAD_KEPT_BYTES);
 const _: () = assert!(PARTIALS_POOLED_MAX * PARTIAL_PAYLOAD_KEPT_BYTES <= 1 << 20);
 

@@ -65,29 +65,47 @@ fn json_line(process: &Process) -> Value {
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
-fn echo_comes_back(client: Client) {
+fn echo_comes_back(client: Client, compression: bool) {
     let largest = 16 << 20;
     let message_bytes_max = largest.to_string();
     let egress_bytes_max = (largest * 5 / 2).to_string();
     let flags =
         ["--message-bytes-max", &message_bytes_max, "--egress-bytes-max", &egress_bytes_max];
-    let server = Server::echo(&flags);
+    // The text is one pattern all over, and shrinks a thousand times.
+    let compressing = ["--compression", "--compression-ratio-max", "2000"];
+    let more = if compression { &compressing[..] } else { &[] };
+    let server = Server::echo(&[&flags[..], more].concat());
     let url = format!("ws://{}/any/path?it=likes", server.ws);
-    let mut script = client.run("echo", &[&url, &largest.to_string()]);
+    let extension = if compression { &["deflate"][..] } else { &[] };
+    let largest = largest.to_string();
+    let mut script = client.run("echo", &[&[&url[..], &largest], extension].concat());
     let line = script.line(SCRIPT_LIMIT);
     assert_eq!(line, "ok 18 single 200 pipelined 14 fragmented");
     script.succeed(SOON);
+    for name in ["ringwire_inflated_messages_total", "ringwire_compressed_messages_total"] {
+        assert_eq!((server.metric(name, &[]) > 0.0), compression, "{name}");
+    }
     server.stop();
 }
 
 #[test]
 fn messages_up_to_16_mib_come_back_to_node() {
-    echo_comes_back(Client::Node);
+    echo_comes_back(Client::Node, false);
 }
 
 #[test]
 fn messages_up_to_16_mib_come_back_to_python() {
-    echo_comes_back(Client::Python);
+    echo_comes_back(Client::Python, false);
+}
+
+#[test]
+fn compressed_messages_come_back_to_node() {
+    echo_comes_back(Client::Node, true);
+}
+
+#[test]
+fn compressed_messages_come_back_to_python() {
+    echo_comes_back(Client::Python, true);
 }
 
 /// Publishes by every way there is; the offsets that were acknowledged, as far as one was given.

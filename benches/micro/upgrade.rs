@@ -35,7 +35,7 @@ fn accept(head: &[u8], answer: &mut Vec<u8>) {
         Parsed::Complete { request, consumed } => {
             assert_eq!(consumed, head.len());
             let key = check_upgrade(&request).expect("a good request");
-            write_accept(answer, &key, None);
+            write_accept(answer, &key, None, None);
         }
         Parsed::Incomplete => panic!("the head is whole"),
     }

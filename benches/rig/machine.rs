@@ -70,6 +70,7 @@ fn config(connections_max: u32) -> ShardConfig {
             total_bytes_max: limits::EGRESS_TOTAL_BYTES_MAX,
         },
         message: Limits::default(),
+        deflate: None,
         head_bytes_max: limits::HEAD_BYTES_MAX,
         ingress_total_bytes_max: limits::INGRESS_TOTAL_BYTES_MAX,
         publish_bytes_max: limits::MESSAGE_BYTES_MAX,

@@ -88,7 +88,7 @@ fn plain(value: &Value) -> String {
 
 /// The same of what was understood.
 fn written(settings: &Settings) -> Flat {
-    let Settings { server, limits, heartbeat, timeouts, slow_consumer, .. } = settings;
+    let Settings { server, limits, heartbeat, timeouts, slow_consumer, compression, .. } = settings;
     let mut all: Vec<(&str, Option<Vec<String>>)> = Vec::new();
     let one = |text: &Option<String>| text.clone().map(|text| vec![text]);
     all.push(("server.listen", server.listen.clone()));
@@ -97,6 +97,7 @@ fn written(settings: &Settings) -> Flat {
     all.push(("server.log_format", server.log_format.map(|v| vec![v.name().to_owned()])));
     all.push(("slow_consumer.default", slow_consumer.default.map(|p| vec![p.to_string()])));
     all.push(("server.allow_overcommit", server.allow_overcommit.map(|v| vec![v.to_string()])));
+    all.push(("compression.enabled", compression.enabled.map(|v| vec![v.to_string()])));
     all.push((MODE, server.unix_mode.map(|mode| vec![format!("{mode:o}")])));
     let wide = |number: Option<usize>| number.map(|number| number as u64);
     for (path, number) in [
@@ -116,6 +117,15 @@ fn written(settings: &Settings) -> Flat {
         ("limits.subscriptions_max", wide(limits.subscriptions_max)),
         ("limits.recv_buffers", limits.recv_buffers.map(u64::from)),
         ("limits.recv_buffer_bytes", limits.recv_buffer_bytes.map(u64::from)),
+        ("compression.level", compression.level.map(u64::from)),
+        ("compression.threshold_bytes", wide(compression.threshold_bytes)),
+        ("compression.ratio_max", compression.ratio_max.map(u64::from)),
+        ("compression.server_window_bits", compression.server_window_bits.map(u64::from)),
+        ("compression.client_window_bits", compression.client_window_bits.map(u64::from)),
+        (
+            "compression.takeover_connections_max",
+            compression.takeover_connections_max.map(u64::from),
+        ),
         ("heartbeat.interval_ms", heartbeat.interval_ms),
         ("heartbeat.timeout_ms", heartbeat.timeout_ms),
         ("timeouts.handshake_ms", timeouts.handshake_ms),

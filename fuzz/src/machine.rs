@@ -49,7 +49,12 @@ fn config() -> ShardConfig {
         connections_max: CLIENTS as u32,
         arena_bytes: 256 * 1024,
         egress: EgressLimits { bytes_max: 1 << 20, total_bytes_max: 4 << 20 },
-        message: Limits { message_bytes_max: MESSAGE_BYTES_MAX, fragments_max: 16 },
+        message: Limits {
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            fragments_max: 16,
+            ..Limits::default()
+        },
+        deflate: None,
         head_bytes_max: limits::HEAD_BYTES_MAX,
         ingress_total_bytes_max: 1 << 20,
         publish_bytes_max: PUBLISH_BYTES_MAX,

@@ -34,8 +34,8 @@ pub(crate) fn check_client(octets: &[u8]) {
 fn check(role: Role, octets: &[u8]) {
     let mut choices = Choices::new(octets);
     let bytes_max = choices.one_of(&[1 << 20, 0, 1, 125, 126, 1000, 65_535, 65_536]);
-    let limits =
-        Limits { message_bytes_max: bytes_max, fragments_max: choices.one_of(&[1000, 1, 2, 5]) };
+    let fragments_max = choices.one_of(&[1000, 1, 2, 5]);
+    let limits = Limits { message_bytes_max: bytes_max, fragments_max, ..Limits::default() };
     let (is_built, seed) = (choices.below(2) == 1, choices.number());
     let stream = if is_built { build(role, &mut choices) } else { choices.rest().to_vec() };
 
@@ -87,7 +87,7 @@ fn check_round_trip(role: Role, whole: &Outcome) {
             }
         }
     }
-    let limits = Limits { message_bytes_max: 1 << 20, fragments_max: 1 };
+    let limits = Limits { message_bytes_max: 1 << 20, fragments_max: 1, ..Limits::default() };
     let again = feed(role, &limits, [&stream[..]]);
     assert_eq!((&again.seen, again.fault), (&whole.seen, None));
 }

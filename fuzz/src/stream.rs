@@ -3,6 +3,7 @@
 
 use std::io::{Cursor, Read, Write};
 
+use ringwire::ws::deflate::Inflater;
 use ringwire::ws::{Event, Kind, Limits, PartialPool, PeerFault, Protocol, Role};
 use tungstenite::protocol::{Role as OracleRole, WebSocket, WebSocketConfig};
 
@@ -56,7 +57,16 @@ pub(crate) fn feed<'p>(
     limits: &Limits,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> Outcome {
-    let (mut pool, mut protocol) = (PartialPool::new(), Protocol::new(role));
+    feed_to(Protocol::new(role), limits, pieces)
+}
+
+/// The same for a protocol that was made elsewhere.
+pub(crate) fn feed_to<'p>(
+    mut protocol: Protocol,
+    limits: &Limits,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> Outcome {
+    let (mut pool, deflates) = (PartialPool::new(), protocol.deflate().is_some());
     let mut outcome = Outcome { seen: Vec::new(), fault: None };
     for piece in pieces {
         outcome.fault =
@@ -67,8 +77,10 @@ pub(crate) fn feed<'p>(
     }
     protocol.release(&mut pool);
     assert_eq!(protocol.partial_bytes(), 0);
+    let kept_bytes_max = ringwire::limits::PARTIAL_PAYLOAD_KEPT_BYTES;
+    let for_inflating = if deflates { kept_bytes_max + Inflater::HEAP_BYTES } else { 0 };
     assert!(
-        pool.heap_bytes() <= STATE_BYTES_MAX + ringwire::limits::PARTIAL_PAYLOAD_KEPT_BYTES,
+        pool.heap_bytes() <= STATE_BYTES_MAX + kept_bytes_max + for_inflating,
         "the pool keeps no big payload"
     );
     outcome
@@ -90,9 +102,19 @@ pub(crate) fn feed_piece(
         at += step.consumed;
         let event = step.event.map(Seen::of);
         let kept_bytes_max = ringwire::limits::PARTIAL_PAYLOAD_KEPT_BYTES;
-        let held_bytes_max = STATE_BYTES_MAX + limits.message_bytes_max.max(kept_bytes_max);
+        let buffer_bytes_max = limits.message_bytes_max.max(kept_bytes_max);
+        // As it came, and what it became.
+        let buffers = if protocol.deflate().is_some() { 2 } else { 1 };
+        let held_bytes_max = STATE_BYTES_MAX + buffers * buffer_bytes_max;
         assert!(protocol.partial_bytes() <= held_bytes_max, "no more than the limits allow");
-        let Some(event) = event else { break };
+        let Some(event) = event else {
+            if protocol.is_stalled() {
+                // A new turn.
+                pool.refill();
+                continue;
+            }
+            break;
+        };
         seen.push(event);
         if protocol.has_ended() {
             return Ok(());

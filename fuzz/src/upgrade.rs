@@ -158,9 +158,9 @@ fn check_accept(key: &UpgradeKey, fields: &Fields) {
     let offer = offers.map(|offer| offer.trim_ascii()).find(|offer| !offer.is_empty());
     let subprotocol = offer.map(|offer| std::str::from_utf8(offer).expect("a token is ASCII"));
     let mut response = Vec::new();
-    write_accept(&mut response, key, subprotocol);
-    let accepted = Response::Accepted { consumed: response.len(), subprotocol };
-    assert_eq!(parse_response(&response, 8192, key, subprotocol), Ok(accepted));
+    write_accept(&mut response, key, subprotocol, None);
+    let accepted = Response::Accepted { consumed: response.len(), subprotocol, deflate: None };
+    assert_eq!(parse_response(&response, 8192, key, subprotocol, false), Ok(accepted));
 }
 
 /// The response is one of HTTP, and as long as it says.
@@ -182,7 +182,7 @@ pub(crate) fn check_response(octets: &[u8]) {
     let offered = [None, Some("v1"), Some("ringwire.v1.json")][usize::from(first) % 3];
     let bytes_max = HEAD_BYTES_MAX[usize::from(first >> 4) % HEAD_BYTES_MAX.len()];
     let key = UpgradeKey::from_nonce(NONCE);
-    let parse = |octets| parse_response(octets, bytes_max, &key, offered);
+    let parse = |octets| parse_response(octets, bytes_max, &key, offered, false);
     let whole = parse(octets);
     for len in prefixes(octets.len()) {
         let early = parse(&octets[..len]);
@@ -193,7 +193,8 @@ pub(crate) fn check_response(octets: &[u8]) {
     }
     match whole {
         Ok(Response::Incomplete) => assert!(octets.len() < bytes_max, "an end comes"),
-        Ok(Response::Accepted { consumed, subprotocol }) => {
+        Ok(Response::Accepted { consumed, subprotocol, deflate }) => {
+            assert_eq!(deflate, None, "nothing was offered");
             assert!(consumed <= octets.len().min(bytes_max));
             check_accepted(&octets[..consumed], offered, subprotocol);
         }

@@ -316,12 +316,12 @@ impl Clients {
         let Stage::Upgrading(opening) = &mut self.table[slot.index()].stage else {
             unreachable!("the caller has looked")
         };
-        let consumed = match parse_response(head, HEAD_BYTES_MAX, &opening.key, None) {
+        let consumed = match parse_response(head, HEAD_BYTES_MAX, &opening.key, None, false) {
             Ok(Response::Incomplete) => {
                 opening.head = head.to_vec();
                 return;
             }
-            Ok(Response::Accepted { consumed, subprotocol: _ }) => consumed,
+            Ok(Response::Accepted { consumed, subprotocol: _, deflate: _ }) => consumed,
             Err(fault) => {
                 return self.fail(slot, blame(fault), || fault.to_string());
             }

@@ -56,6 +56,7 @@ impl Io {
             message_limits: Limits {
                 message_bytes_max: CLIENT_MESSAGE_BYTES_MAX,
                 fragments_max: FRAGMENTS_MAX,
+                ..Limits::default()
             },
             closes_by_reset: matches!(work, Work::Handshake { reset: true }),
             times_handshakes: matches!(work, Work::Handshake { .. }),

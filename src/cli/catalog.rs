@@ -1,5 +1,7 @@
 //! The table of keys. Its order is that of the documentation.
 
+mod compression;
+
 use std::collections::BTreeMap;
 
 use super::keys::{Default, Form, Key, Reload};
@@ -307,6 +309,13 @@ pub static KEYS: &[Key] = &[
         default: Default::Number(RECV_BUFFER_BYTES as u64),
         help: "Size of one receive buffer",
     },
+    compression::ENABLED,
+    compression::LEVEL,
+    compression::THRESHOLD_BYTES,
+    compression::RATIO_MAX,
+    compression::SERVER_WINDOW_BITS,
+    compression::CLIENT_WINDOW_BITS,
+    compression::TAKEOVER_CONNECTIONS_MAX,
     Key {
         section: "heartbeat",
         name: "interval_ms",

@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::url::Url;
 use crate::limits::{
     CLIENT_CLOSE_TIMEOUT_MS, CLIENT_MESSAGE_BYTES_MAX, CLIENT_READ_BYTES, CLIENT_TIMEOUT_MS,
-    FRAGMENTS_MAX, HEAD_BYTES_MAX,
+    FRAGMENTS_MAX, HEAD_BYTES_MAX, INFLATE_RATIO_MAX,
 };
 use crate::ws::client::{Response, UpgradeFault, parse_response, write_request};
 use crate::ws::close::{CONTROL_BYTES_MAX, CloseCode, write_payload};
@@ -83,8 +83,11 @@ pub enum ClientError {
     Random(io::Error),
 }
 
-const LIMITS: Limits =
-    Limits { message_bytes_max: CLIENT_MESSAGE_BYTES_MAX, fragments_max: FRAGMENTS_MAX };
+const LIMITS: Limits = Limits {
+    message_bytes_max: CLIENT_MESSAGE_BYTES_MAX,
+    fragments_max: FRAGMENTS_MAX,
+    inflate_ratio_max: INFLATE_RATIO_MAX,
+};
 
 impl Client {
     /// Connects and does the opening handshake, both within the usual time.
@@ -181,7 +184,7 @@ impl Client {
                 return Err(ClientError::Ended);
             }
             let head = &self.input[..self.end];
-            match parse_response(head, HEAD_BYTES_MAX, &key, Some(SUBPROTOCOL))? {
+            match parse_response(head, HEAD_BYTES_MAX, &key, Some(SUBPROTOCOL), false)? {
                 Response::Incomplete => {}
                 Response::Accepted { consumed, .. } => {
                     self.start = consumed;
@@ -195,6 +198,7 @@ impl Client {
     fn next_in_buffer(&mut self) -> Result<Option<Received>, ClientError> {
         while self.start < self.end {
             let unread = &mut self.input[self.start..self.end];
+            self.pool.refill();
             let step = match self.protocol.step(unread, &LIMITS, &mut self.pool) {
                 Ok(step) => step,
                 Err(fault) => {

@@ -103,6 +103,14 @@ fn configure(
     set(&mut config.topics_max, limits.topics_max);
     set(&mut config.recv_buffers, limits.recv_buffers);
     set(&mut config.recv_buffer_bytes, limits.recv_buffer_bytes);
+    let (compression, set_to) = (&settings.compression, &mut config.compression);
+    set(&mut set_to.is_enabled, compression.enabled);
+    set(&mut set_to.level, compression.level);
+    set(&mut set_to.threshold_bytes, compression.threshold_bytes);
+    set(&mut set_to.ratio_max, compression.ratio_max);
+    set(&mut set_to.server_window_bits, compression.server_window_bits);
+    set(&mut set_to.client_window_bits, compression.client_window_bits);
+    set(&mut set_to.takeover_connections_max, compression.takeover_connections_max);
     set(&mut config.heartbeat_interval_ms, settings.heartbeat.interval_ms);
     set(&mut config.heartbeat_timeout_ms, settings.heartbeat.timeout_ms);
     set(&mut config.handshake_timeout_ms, settings.timeouts.handshake_ms);

@@ -34,6 +34,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// `[limits]`
     pub limits: LimitsSettings,
+    /// `[compression]`
+    pub compression: CompressionSettings,
     /// `[heartbeat]`
     pub heartbeat: HeartbeatSettings,
     /// `[timeouts]`
@@ -100,6 +102,25 @@ pub struct LimitsSettings {
     pub recv_buffers: Option<u16>,
     /// Octets of one.
     pub recv_buffer_bytes: Option<u32>,
+}
+
+/// `[compression]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompressionSettings {
+    /// Whether it is agreed to.
+    pub enabled: Option<bool>,
+    /// How hard.
+    pub level: Option<u8>,
+    /// Octets from which on.
+    pub threshold_bytes: Option<usize>,
+    /// Octets for each octet received.
+    pub ratio_max: Option<u32>,
+    /// Our compressor's window.
+    pub server_window_bits: Option<u8>,
+    /// Clients' windows.
+    pub client_window_bits: Option<u8>,
+    /// Connections that refer to their earlier messages.
+    pub takeover_connections_max: Option<u32>,
 }
 
 /// `[heartbeat]`
@@ -188,6 +209,7 @@ impl Settings {
         Settings {
             server: self.server.or(weaker.server),
             limits: self.limits.or(weaker.limits),
+            compression: self.compression.or(weaker.compression),
             heartbeat: HeartbeatSettings {
                 interval_ms: self.heartbeat.interval_ms.or(weaker.heartbeat.interval_ms),
                 timeout_ms: self.heartbeat.timeout_ms.or(weaker.heartbeat.timeout_ms),
@@ -256,6 +278,22 @@ impl LimitsSettings {
             subscriptions_max: self.subscriptions_max.or(weaker.subscriptions_max),
             recv_buffers: self.recv_buffers.or(weaker.recv_buffers),
             recv_buffer_bytes: self.recv_buffer_bytes.or(weaker.recv_buffer_bytes),
+        }
+    }
+}
+
+impl CompressionSettings {
+    fn or(self, weaker: Self) -> Self {
+        CompressionSettings {
+            enabled: self.enabled.or(weaker.enabled),
+            level: self.level.or(weaker.level),
+            threshold_bytes: self.threshold_bytes.or(weaker.threshold_bytes),
+            ratio_max: self.ratio_max.or(weaker.ratio_max),
+            server_window_bits: self.server_window_bits.or(weaker.server_window_bits),
+            client_window_bits: self.client_window_bits.or(weaker.client_window_bits),
+            takeover_connections_max: self
+                .takeover_connections_max
+                .or(weaker.takeover_connections_max),
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Batch {
     /// piece of its own, the first of them with this index among the shared ones.
     pub(super) whole: Option<Whole>,
     pub(super) first_shared: u32,
+    /// The same compressed, by the size of the window.
+    pub(super) compressed: Vec<(u8, BatchId)>,
 }
 
 impl Batch {
@@ -48,6 +50,10 @@ pub(super) struct Frame {
 impl Frame {
     pub(super) fn new(octets: &Bytes) -> Self {
         Frame { octets: octets.clone(), is_kept: false }
+    }
+
+    pub(super) fn octets(&self) -> &Bytes {
+        &self.octets
     }
 
     pub(super) fn len(&self) -> usize {

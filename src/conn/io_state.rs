@@ -55,6 +55,8 @@ impl Pause {
     pub const LANE: Pause = Pause(2);
     /// The handler asked for it.
     pub const HANDLER: Pause = Pause(4);
+    /// What it has sent is not all inflated yet.
+    pub const INFLATE: Pause = Pause(8);
 
     /// True when nothing pauses reading.
     pub fn is_empty(self) -> bool {

@@ -37,6 +37,8 @@ pub struct Link {
     pub io: IoState,
     /// What its deadline means.
     pub deadline: Deadline,
+    /// It takes compressed messages, with a window of 2 to the power of this; 0 where it does not.
+    pub deflate_bits: u8,
     /// Messages may be sent: the phase is `Open`.
     pub is_open: bool,
     /// Its handler was told to slow down, and waits for `on_writable`.
@@ -78,6 +80,7 @@ impl Link {
             entry: 0,
             io: IoState::new(),
             deadline: Deadline::Handshake,
+            deflate_bits: 0,
             is_open: false,
             owes_writable: false,
             is_surplus: false,

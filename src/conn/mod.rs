@@ -4,6 +4,7 @@
 
 mod batch;
 pub mod close_reason;
+pub mod compression;
 pub mod egress;
 pub mod io_state;
 pub mod link;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 pub use super::batch::BatchId;
 use super::batch::{Batch, Frame, Whole};
+use super::compression::Compression;
 use super::egress::{Egress, Full, Queued, Tag};
 use super::link::Link;
 use crate::base::ConnKey;
@@ -75,16 +76,18 @@ pub struct Outbox {
     /// By segment: where its bytes come from.
     origins: Vec<Origin>,
     entries: Vec<Entry>,
-    batches: Vec<Batch>,
-    frames: Vec<Frame>,
+    pub(super) batches: Vec<Batch>,
+    pub(super) frames: Vec<Frame>,
     limits: EgressLimits,
     charged_total: usize,
+    pub(super) compression: Option<Compression>,
 }
 
 impl Outbox {
     /// An outbox whose arena holds `arena_bytes`.
     pub fn new(arena_bytes: usize, limits: EgressLimits) -> Self {
         Outbox {
+            compression: None,
             staging: Staging::new(arena_bytes),
             origins: Vec::new(),
             entries: Vec::new(),
@@ -127,13 +130,20 @@ impl Outbox {
 
     /// Takes a frame for one connection.
     pub fn send(&mut self, link: &mut Link, opcode: Opcode, payload: &[u8]) -> Result<Taken, Full> {
-        let mut header = [0; HEADER_BYTES_MAX];
-        let header_len = encode_header(&mut header, true, opcode, payload.len() as u64, None);
         let tag = match opcode {
             Opcode::Pong => Tag::Pong,
             Opcode::Close | Opcode::Ping => Tag::Control,
             Opcode::Text | Opcode::Binary | Opcode::Continuation => Tag::Direct,
         };
+        if tag == Tag::Direct
+            && link.deflate_bits != 0
+            && let Some(compression) = &mut self.compression
+            && let Some(compressed) = compression.compress(payload, link.deflate_bits)
+        {
+            return self.send_compressed(link, opcode, compressed);
+        }
+        let mut header = [0; HEADER_BYTES_MAX];
+        let header_len = encode_header(&mut header, true, opcode, payload.len() as u64, None);
         self.send_raw(link, &header[..header_len], payload, tag)
     }
 
@@ -194,13 +204,18 @@ impl Outbox {
             self.origins.push(Origin::Batch(id));
             Whole { piece, segment: self.staging.chain(piece) }
         });
-        self.batches.push(Batch { topic, policy, frames, whole, first_shared });
+        let compressed = Vec::new();
+        self.batches.push(Batch { topic, policy, frames, whole, first_shared, compressed });
         id
     }
 
     /// Takes a staged batch for one subscriber.
     #[inline(always)]
     pub fn deliver(&mut self, link: &mut Link, id: BatchId) -> Delivered {
+        let id = match link.deflate_bits {
+            0 => id,
+            bits => self.compressed(id, bits),
+        };
         let batch = &self.batches[id.0 as usize];
         if link.egress.is_none()
             && let Some(whole) = batch.whole
@@ -281,6 +296,9 @@ impl Outbox {
 
     /// A new turn begins: the memory of the last one is free again.
     pub fn begin_turn(&mut self) {
+        if let Some(compression) = &mut self.compression {
+            compression.refill();
+        }
         self.staging.clear();
         self.origins.clear();
         self.entries.clear();

@@ -58,6 +58,14 @@ impl Stage {
         }
     }
 
+    /// A message is not all inflated yet, and what came after it waits.
+    pub fn is_stalled(&self) -> bool {
+        match self {
+            Stage::Open { protocol } | Stage::Closing { protocol } => protocol.is_stalled(),
+            Stage::Upgrading { .. } | Stage::Ended => false,
+        }
+    }
+
     /// Heap octets held for an unfinished message.
     pub fn partial_bytes(&self) -> usize {
         match self {

@@ -104,6 +104,8 @@ catalog! {
     FaultBadCloseCode = PEER_FAULTS, "bad_close_code";
     FaultBadClosePayload = PEER_FAULTS, "bad_close_payload";
     FaultBadCloseReason = PEER_FAULTS, "bad_close_reason";
+    FaultDeflateCorrupt = PEER_FAULTS, "deflate_corrupt";
+    FaultDeflateRatio = PEER_FAULTS, "deflate_ratio";
 
     MessagesReceived = MESSAGES_RECEIVED;
     MessagesSent = MESSAGES_SENT;
@@ -141,6 +143,16 @@ catalog! {
 
     EgressQueuedBytes = EGRESS_QUEUED_BYTES;
     IngressPartialBytes = INGRESS_PARTIAL_BYTES;
+    CompressionAgreed = COMPRESSION_AGREED;
+    CompressedMessages = COMPRESSED_MESSAGES;
+    CompressedBytesIn = COMPRESSED_BYTES_IN;
+    CompressedBytesOut = COMPRESSED_BYTES_OUT;
+    CompressionGivenUp = COMPRESSION_GIVEN_UP;
+    CompressionSkipped = COMPRESSION_SKIPPED;
+    InflatedMessages = INFLATED_MESSAGES;
+    InflatedBytesIn = INFLATED_BYTES_IN;
+    InflatedBytesOut = INFLATED_BYTES_OUT;
+    InflateStalls = INFLATE_STALLS;
     ReadsPaused = READS_PAUSED;
     FastSends = FAST_SENDS;
     ShortSends = SHORT_SENDS;
@@ -242,6 +254,8 @@ impl Metric {
             PeerFault::BadClosePayload => Metric::FaultBadClosePayload,
             PeerFault::BadCloseCode => Metric::FaultBadCloseCode,
             PeerFault::BadCloseReason => Metric::FaultBadCloseReason,
+            PeerFault::DeflateCorrupt => Metric::FaultDeflateCorrupt,
+            PeerFault::DeflateRatio => Metric::FaultDeflateRatio,
         }
     }
 

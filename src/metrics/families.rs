@@ -113,6 +113,26 @@ families! {
         "Octets that wait to be sent, over all connections.");
     INGRESS_PARTIAL_BYTES = gauge("ringwire_ingress_partial_bytes",
         "Octets held of messages that are not complete, over all connections.");
+    COMPRESSION_AGREED = counter("ringwire_compression_agreed_total",
+        "Connections that agreed on permessage-deflate.");
+    COMPRESSED_MESSAGES = counter("ringwire_compressed_messages_total",
+        "Messages compressed; one for many subscribers counts once for each size of window.");
+    COMPRESSED_BYTES_IN = counter("ringwire_compressed_bytes_in_total",
+        "Octets of those messages before.");
+    COMPRESSED_BYTES_OUT = counter("ringwire_compressed_bytes_out_total",
+        "Octets of those messages after.");
+    COMPRESSION_GIVEN_UP = counter("ringwire_compression_given_up_total",
+        "Messages sent as they were because compressing did not make them shorter.");
+    COMPRESSION_SKIPPED = counter("ringwire_compression_skipped_total",
+        "Messages sent as they were because the turn had compressed as much as it may.");
+    INFLATED_MESSAGES = counter("ringwire_inflated_messages_total",
+        "Compressed messages received.");
+    INFLATED_BYTES_IN = counter("ringwire_inflated_bytes_in_total",
+        "Octets of those messages as received.");
+    INFLATED_BYTES_OUT = counter("ringwire_inflated_bytes_out_total",
+        "Octets of those messages when inflated.");
+    INFLATE_STALLS = counter("ringwire_inflate_stalls_total",
+        "Times that a message took more inflating than one turn has room for.");
     READS_PAUSED = counter("ringwire_reads_paused_total",
         "Times that reading paused because a connection's egress was above its high mark.");
     FAST_SENDS = counter("ringwire_fast_sends_total",

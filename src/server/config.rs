@@ -7,10 +7,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::compression::Compression;
 use crate::control::listen::AdminAddr;
 use crate::limits::{self, SHARDS_MAX};
 use crate::pubsub::policy::Policies;
 use crate::ring::{ListenAddr, Listener};
+use crate::ws::deflate::{WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 
 /// The port for clients, by default.
 pub const CLIENT_PORT: u16 = 9001;
@@ -35,6 +37,8 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// Frames of a client's message.
     pub fragments_max: u32,
+    /// Compressed messages.
+    pub compression: Compression,
     /// Octets of a request head.
     pub head_bytes_max: usize,
     /// Octets that may wait for one connection.
@@ -93,6 +97,7 @@ impl Default for Config {
             connections_max: 10_000,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             fragments_max: limits::FRAGMENTS_MAX,
+            compression: Compression::default(),
             head_bytes_max: limits::HEAD_BYTES_MAX,
             egress_bytes_max: limits::EGRESS_BYTES_MAX,
             egress_total_bytes_max: limits::EGRESS_TOTAL_BYTES_MAX,
@@ -258,7 +263,7 @@ impl Config {
         let count = "";
         let bytes = " bytes";
         let ms = " ms";
-        let rows: [(&'static str, u64, u64, u64, &'static str); 18] = [
+        let rows: [(&'static str, u64, u64, u64, &'static str); 24] = [
             ("server.shards", self.shards.into(), 1, u64::from(SHARDS_MAX), count),
             ("server.max_connections", self.connections_max.into(), 1, connections_most, count),
             ("limits.message_bytes_max", self.message_bytes_max as u64, 125, 1024 * MIB, bytes),
@@ -278,6 +283,36 @@ impl Config {
             ("heartbeat.interval_ms", self.heartbeat_interval_ms, 4 * tick_ms, day_ms, ms),
             ("heartbeat.timeout_ms", self.heartbeat_timeout_ms, 4 * tick_ms, day_ms, ms),
             ("timeouts.handshake_ms", self.handshake_timeout_ms, tick_ms, day_ms, ms),
+            ("compression.level", self.compression.level.into(), 1, 9, count),
+            (
+                "compression.threshold_bytes",
+                self.compression.threshold_bytes as u64,
+                1,
+                1024 * MIB,
+                bytes,
+            ),
+            ("compression.ratio_max", self.compression.ratio_max.into(), 1, 2000, count),
+            (
+                "compression.server_window_bits",
+                self.compression.server_window_bits.into(),
+                WINDOW_BITS_MIN.into(),
+                WINDOW_BITS_MAX.into(),
+                count,
+            ),
+            (
+                "compression.client_window_bits",
+                self.compression.client_window_bits.into(),
+                WINDOW_BITS_MIN.into(),
+                WINDOW_BITS_MAX.into(),
+                count,
+            ),
+            (
+                "compression.takeover_connections_max",
+                self.compression.takeover_connections_max.into(),
+                0,
+                connections_most,
+                count,
+            ),
             ("server.backlog", self.backlog.into(), 1, 65_535, count),
             ("timeouts.close_ms", self.close_timeout_ms, tick_ms, day_ms, ms),
             ("server.drain_timeout_ms", self.drain_timeout_ms, 0, day_ms, ms),

@@ -3,6 +3,7 @@
 
 mod boot;
 mod builder;
+pub mod compression;
 pub mod config;
 pub mod host;
 pub mod plan;

@@ -30,6 +30,10 @@ const TOPIC_BYTES: u64 = 1024;
 /// What a subscription costs: a place among the topic's members, and in the connection's list.
 const SUBSCRIPTION_BYTES: u64 = 24;
 
+/// What a shard compresses and inflates with: zlib's compressors of all window sizes, its
+/// inflaters, and one message each.
+const COMPRESSING_BYTES: u64 = 2 << 20;
+
 /// What the kernel holds for an idle connection: socket, file, armed receive. Measured: 3.9 KiB.
 const KERNEL_SOCKET_BYTES: u64 = 4096;
 
@@ -111,7 +115,16 @@ impl Plan {
         let egress = config.egress_total_bytes_max as u64 + queued_frames_slack;
         let ingress = 2 * config.ingress_total_bytes_max as u64 + shards * partials;
         let sockets = u64::from(config.connections_max) * KERNEL_SOCKET_BYTES;
+        let windows = config.compression.windows_bytes(config.shards);
+        let compressing =
+            if config.compression.is_enabled { shards * COMPRESSING_BYTES } else { 0 };
         let mut parts = vec![
+            part("compressing", compressing, "compression.enabled x server.shards"),
+            part(
+                "windows of clients",
+                windows,
+                "compression.takeover_connections_max x compression.client_window_bits",
+            ),
             part("process", PROCESS_BYTES, "nothing"),
             part("connection tables", slots * per_slot, "server.max_connections"),
             part(

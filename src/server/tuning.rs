@@ -40,6 +40,7 @@ impl Config {
             shards: running.shards,
             recv_buffers: running.recv_buffers,
             recv_buffer_bytes: running.recv_buffer_bytes,
+            compression: running.compression,
             backlog: running.backlog,
             unix_mode: running.unix_mode,
             handles_signals: running.handles_signals,
@@ -100,7 +101,9 @@ pub(super) fn shard_config(config: &Config) -> ShardConfig {
         message: Limits {
             message_bytes_max: tuning.message_bytes_max,
             fragments_max: tuning.fragments_max,
+            inflate_ratio_max: config.compression.ratio_max,
         },
+        deflate: config.compression.of_shard(config.shards),
         head_bytes_max: tuning.head_bytes_max,
         ingress_total_bytes_max: tuning.ingress_total_bytes_max,
         publish_bytes_max: tuning.publish_bytes_max,

@@ -9,6 +9,7 @@ use super::admission::Admission;
 use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
 use crate::base::{ConnKey, Now, ShardId, Tick};
+use crate::conn::compression::CompressionConfig;
 use crate::conn::outbox::EgressLimits;
 use crate::conn::{CloseReason, Outbox};
 use crate::metrics::{Metric, ShardCounters};
@@ -19,7 +20,8 @@ use crate::pubsub::registry::Registry;
 use crate::ring::{ListenerId, Op, OpQueue};
 use crate::shard::drain::Drain;
 use crate::shard::mailbox::Mailbox;
-use crate::ws::partial::PartialPool;
+use crate::ws::deflate::{Policy, WINDOW_BITS_MAX};
+use crate::ws::partial::{InflateTurn, PartialPool};
 use crate::ws::protocol::Limits;
 
 /// The sizes and times of a shard. The same for all shards of a server.
@@ -35,6 +37,8 @@ pub struct ShardConfig {
     pub egress: EgressLimits,
     /// What a client's message may be.
     pub message: Limits,
+    /// Compressed messages, where they are agreed on.
+    pub deflate: Option<DeflateConfig>,
     /// Octets of a request head.
     pub head_bytes_max: usize,
     /// Octets of all unfinished messages of the shard.
@@ -59,6 +63,24 @@ pub struct ShardConfig {
     pub handshake_timeout_ms: u64,
     /// Time for the closing handshake, and for last words to go out.
     pub close_timeout_ms: u64,
+}
+
+/// What a connection holds that may refer to its earlier messages: the largest window, and what is
+/// around it.
+const TAKEOVER_BYTES: usize = (1 << WINDOW_BITS_MAX) + 1024;
+
+/// Compressed messages of a shard (RFC 7692).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeflateConfig {
+    /// What clients are sent.
+    pub compression: CompressionConfig,
+    /// How much of what clients send is inflated in a turn.
+    pub inflating: InflateTurn,
+    /// What is agreed to.
+    pub policy: Policy,
+    /// Connections of this shard that may refer to their earlier messages, each at the price of a
+    /// window; those beyond are told not to.
+    pub takeovers_max: u32,
 }
 
 /// What a handler has asked for, to be done when it has returned.
@@ -90,6 +112,10 @@ pub(crate) struct Core {
     pub(super) counters: ShardCounters,
     pub(super) wheel: Wheel,
     pub(super) pool: PartialPool,
+    /// Connections whose messages are not all inflated yet, in the order in which they go on.
+    pub(super) inflating: Vec<ConnKey>,
+    /// Connections that may refer to their earlier messages.
+    pub(super) takeovers: u32,
     pub(super) prng: Prng,
     pub(super) ops: OpQueue,
     /// Closes go after the sends of the turn: a descriptor's number is used again at once.
@@ -140,5 +166,13 @@ impl Core {
     /// Accounts for the memory of unfinished messages of one connection.
     pub(super) fn account_ingress(&mut self, before: usize, after: usize) {
         self.ingress_bytes = self.ingress_bytes + after - before;
+    }
+
+    /// More than may be is held of unfinished messages. Windows of clients come on top: the memory
+    /// plan has room for those that are allowed, and they stay as long as their connections.
+    pub(super) fn holds_too_much(&self) -> bool {
+        let (held, most) = (self.ingress_bytes, self.config.ingress_total_bytes_max);
+        let windows = || self.config.deflate.map_or(0, |deflate| deflate.takeovers_max as usize);
+        held > most && held > most + windows() * TAKEOVER_BYTES
     }
 }

@@ -136,6 +136,7 @@ impl<H: Handler> Shard<H> {
             Stage::Open { mut protocol } | Stage::Closing { mut protocol } => {
                 let held = protocol.partial_bytes();
                 core.account_ingress(held, 0);
+                core.takeovers -= u32::from(protocol.deflate().is_some_and(|d| d.recv_takeover));
                 protocol.release(&mut core.pool);
             }
             Stage::Upgrading { head: Some(head), .. } => core.account_ingress(head.0.len(), 0),

@@ -2,7 +2,7 @@
 
 use super::shard::Shard;
 use crate::base::{ConnKey, Slot};
-use crate::conn::{Deadline, Pause, Stage};
+use crate::conn::{Deadline, Pause, Recv, Stage};
 use crate::handler::Handler;
 use crate::metrics::Metric;
 use crate::ws::close::CloseCode;
@@ -16,6 +16,8 @@ enum Looked {
     Found(usize),
     /// All input is used up.
     Done,
+    /// A message takes more inflating than this turn has room for; the rest of the input is kept.
+    Stalled,
     /// The peer has closed.
     Closed(Option<CloseCode>),
     /// The peer is at fault.
@@ -29,12 +31,20 @@ impl<H: Handler> Shard<H> {
             return self.core.counters.inc(Metric::StaleCompletions);
         };
         conn.link.heard = now;
+        let is_stalled = conn.stage.is_stalled();
         // Bytes after the ping are what was waited for. What is stored of the connection is at hand
         // now: were the ping's timer left to find out later, all of it would be fetched again.
         if conn.link.deadline == Deadline::Pong {
             let next = now.before_ms(self.core.config.heartbeat_interval_ms);
             self.set_deadline(key, Deadline::Heartbeat, next);
         }
+        if is_stalled {
+            return self.keep_input(key, bytes);
+        }
+        self.take_input(key, bytes);
+    }
+
+    fn take_input(&mut self, key: ConnKey, bytes: &mut [u8]) {
         let mut rest = bytes;
         loop {
             let Some(conn) = self.table.get_mut(key) else { return };
@@ -46,6 +56,7 @@ impl<H: Handler> Shard<H> {
                 Stage::Open { .. } | Stage::Closing { .. } => match self.look(key, rest) {
                     Looked::Found(used) => rest = &mut rest[used..],
                     Looked::Done => return self.check_levels(key),
+                    Looked::Stalled => return self.stall(key),
                     Looked::Closed(code) => return self.peer_closed(key, code),
                     Looked::Fault(fault) => return self.peer_faulted(key, fault),
                 },
@@ -76,9 +87,12 @@ impl<H: Handler> Shard<H> {
         let used = step.consumed;
         match step.event {
             None => {
-                let holds = protocol.partial_bytes();
-                core.account_ingress(held, holds);
-                return Looked::Done;
+                let is_stalled = protocol.is_stalled();
+                if is_stalled {
+                    protocol.keep(&input[used..]);
+                }
+                core.account_ingress(held, protocol.partial_bytes());
+                return if is_stalled { Looked::Stalled } else { Looked::Done };
             }
             Some(Event::Close { code, .. }) => {
                 core.account_ingress(held, protocol.partial_bytes());
@@ -110,11 +124,65 @@ impl<H: Handler> Shard<H> {
         Looked::Found(used)
     }
 
+    /// Nothing more is read from the connection until its message is inflated.
+    fn stall(&mut self, key: ConnKey) {
+        let Some(conn) = self.table.get_mut(key) else { return };
+        conn.link.io.pause.add(Pause::INFLATE);
+        self.core.inflating.push(key);
+        self.core.counters.inc(Metric::InflateStalls);
+        self.steer_recv(key);
+        self.check_levels(key);
+    }
+
+    /// Octets that were on their way when the connection was paused.
+    fn keep_input(&mut self, key: ConnKey, bytes: &[u8]) {
+        match &mut self.table.at_mut(key.slot).stage {
+            Stage::Open { protocol } | Stage::Closing { protocol } => {
+                let held = protocol.partial_bytes();
+                protocol.keep(bytes);
+                self.core.account_ingress(held, protocol.partial_bytes());
+            }
+            Stage::Upgrading { .. } | Stage::Ended => unreachable!("only a protocol stalls"),
+        }
+        self.check_levels(key);
+    }
+
+    /// A new turn has room for more inflating: those who wait for it go on, in their order.
+    pub(super) fn go_on_inflating(&mut self) {
+        self.core.pool.refill();
+        for key in std::mem::take(&mut self.core.inflating) {
+            let Some(conn) = self.table.get_mut(key) else { continue };
+            let mut kept = match &mut conn.stage {
+                Stage::Open { protocol } | Stage::Closing { protocol } => {
+                    let held = protocol.partial_bytes();
+                    let kept = protocol.take_kept();
+                    self.core.account_ingress(held, protocol.partial_bytes());
+                    kept
+                }
+                Stage::Upgrading { .. } | Stage::Ended => continue,
+            };
+            self.take_input(key, &mut kept);
+            self.resume_after_inflating(key);
+        }
+    }
+
+    fn resume_after_inflating(&mut self, key: ConnKey) {
+        let Some(conn) = self.table.get_mut(key) else { return };
+        if conn.stage.is_stalled() {
+            return;
+        }
+        conn.link.io.pause.remove(Pause::INFLATE);
+        if conn.link.io.recv == Recv::Over {
+            self.stream_over(key, false);
+            self.advance_teardown(key);
+        } else {
+            self.steer_recv(key);
+        }
+    }
+
     /// After input: is it too much for us, or does its answer pile up?
     fn check_levels(&mut self, key: ConnKey) {
-        if self.core.ingress_bytes > self.core.config.ingress_total_bytes_max
-            && self.partial_bytes(key) > 0
-        {
+        if self.core.holds_too_much() && self.partial_bytes(key) > 0 {
             return self.give_up_on_partial(key);
         }
         self.check_congestion(key);

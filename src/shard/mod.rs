@@ -8,6 +8,8 @@ pub mod api;
 #[cfg(any(test, feature = "sim"))]
 pub mod audit;
 mod core;
+#[cfg(test)]
+mod deflate_tests;
 mod drain;
 #[cfg(test)]
 mod drain_tests;
@@ -26,6 +28,6 @@ mod timers;
 mod tuning;
 mod upgrading;
 
-pub use self::core::ShardConfig;
+pub use self::core::{DeflateConfig, ShardConfig};
 pub use admission::Admission;
 pub use shard::{Shard, Sleep};

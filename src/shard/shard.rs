@@ -74,13 +74,19 @@ impl<H: Handler> Shard<H> {
             shards: mailbox.participants() - 1,
             now,
             admission,
-            outbox: Outbox::new(config.arena_bytes, config.egress),
+            outbox: Outbox::compressing(
+                config.arena_bytes,
+                config.egress,
+                config.deflate.map(|deflate| deflate.compression),
+            ),
             mailbox,
             press: Press::default(),
             registry: Registry::new(slots, config.topics_max),
             counters: ShardCounters::new(),
             wheel: Wheel::new(slots, now.tick()),
-            pool: PartialPool::new(),
+            pool: PartialPool::inflating(config.deflate.map(|it| it.inflating).unwrap_or_default()),
+            inflating: Vec::new(),
+            takeovers: 0,
             prng,
             ops: OpQueue::new(),
             closes: Default::default(),
@@ -158,6 +164,7 @@ impl<H: Handler> Shard<H> {
     pub fn turn(&mut self) -> Sleep {
         self.settle();
         self.listen();
+        self.go_on_inflating();
         self.drain_lanes();
         self.expire_timers();
         self.housekeep();
@@ -306,6 +313,10 @@ impl<H: Handler> Shard<H> {
             RecvEnd::Eof | RecvEnd::Failed(_) => io.recv = Recv::Over,
         }
         if conn.link.io.recv == Recv::Over {
+            if why == RecvEnd::Eof && conn.stage.is_stalled() {
+                // What came before the end is heard first.
+                return;
+            }
             self.stream_over(key, why != RecvEnd::Eof);
         } else {
             self.steer_recv(key);
@@ -417,6 +428,23 @@ impl<H: Handler> Shard<H> {
         core.counters.set(Metric::Subscriptions, core.registry.memberships() as u64);
         core.counters.set(Metric::EgressQueuedBytes, core.outbox.charged_total() as u64);
         core.counters.set(Metric::IngressPartialBytes, core.ingress_bytes as u64);
+        if core.config.deflate.is_some() {
+            self.count_compression();
+        }
+    }
+
+    fn count_compression(&mut self) {
+        let counters = &mut self.core.counters;
+        let compressed = self.core.outbox.take_compression_counts();
+        counters.add(Metric::CompressedMessages, compressed.messages);
+        counters.add(Metric::CompressedBytesIn, compressed.bytes_in);
+        counters.add(Metric::CompressedBytesOut, compressed.bytes_out);
+        counters.add(Metric::CompressionGivenUp, compressed.given_up);
+        counters.add(Metric::CompressionSkipped, compressed.skipped);
+        let inflated = self.core.pool.take_inflated_counts();
+        counters.add(Metric::InflatedMessages, inflated.messages);
+        counters.add(Metric::InflatedBytesIn, inflated.bytes_in);
+        counters.add(Metric::InflatedBytesOut, inflated.bytes_out);
     }
 
     fn sleep(&mut self) -> Sleep {
@@ -425,7 +453,9 @@ impl<H: Handler> Shard<H> {
         let is_settling = !core.flushing.is_empty() || !core.congested.is_empty();
         let is_closing = !core.closes.is_empty();
         let drains = drain_ms <= core.now.monotonic_ms;
+        let is_inflating = !core.inflating.is_empty();
         let is_busy = core.registry.has_dirty() || is_settling || is_closing || drains;
+        let is_busy = is_busy || is_inflating;
         if is_busy || !core.mailbox.may_sleep() {
             return Sleep::No;
         }

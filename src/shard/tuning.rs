@@ -38,7 +38,7 @@ impl ShardConfig {
         let total_bytes_max = egress_total_bytes_max;
         ShardConfig {
             egress: EgressLimits { bytes_max: egress_bytes_max, total_bytes_max },
-            message: Limits { message_bytes_max, fragments_max },
+            message: Limits { message_bytes_max, fragments_max, ..self.message },
             head_bytes_max,
             ingress_total_bytes_max,
             publish_bytes_max,

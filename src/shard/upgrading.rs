@@ -7,8 +7,11 @@ use crate::conn::{Deadline, PartialHead, Phase, Stage, Trigger};
 use crate::handler::{Accept, Handler, Upgrade};
 use crate::metrics::{Metric, Timing};
 use crate::ring::PeerAddr;
+use crate::ws::deflate::offer::{Agreed, Malformed, negotiate};
+use crate::ws::deflate::{Agreement, Policy};
 use crate::ws::protocol::{Protocol, Role};
 use crate::ws::refusal::Refusal;
+use crate::ws::request::Request;
 use crate::ws::upgrade::{Parsed, check_upgrade, parse_request, write_accept};
 
 /// When a client that was refused for want of room may come again.
@@ -17,7 +20,7 @@ const RETRY_AFTER_S: u32 = 5;
 /// What has become of a request head.
 enum Head<S> {
     Incomplete,
-    Accepted { accept: Accept<S>, consumed: usize },
+    Accepted { accept: Accept<S>, consumed: usize, deflate: Option<Agreement> },
     Refused(Refusal),
 }
 
@@ -54,8 +57,8 @@ impl<H: Handler> Shard<H> {
                 self.refuse(key, refusal);
                 None
             }
-            Head::Accepted { accept, consumed } => {
-                self.open(key, accept.session);
+            Head::Accepted { accept, consumed, deflate } => {
+                self.open(key, accept.session, deflate);
                 Some(consumed - before)
             }
         }
@@ -68,7 +71,7 @@ impl<H: Handler> Shard<H> {
         {
             *kept = Some(head);
         }
-        if self.core.ingress_bytes > self.core.config.ingress_total_bytes_max {
+        if self.core.holds_too_much() {
             self.refuse_for_now(key);
         }
     }
@@ -87,11 +90,15 @@ impl<H: Handler> Shard<H> {
                     Ok(accept) => accept,
                     Err(refusal) => return Head::Refused(refusal),
                 };
-                match check_upgrade(&request) {
-                    Ok(upgrade_key) => {
+                let checked = check_upgrade(&request)
+                    .and_then(|upgrade_key| Ok((upgrade_key, self.negotiate(&request)?)));
+                match checked {
+                    Ok((upgrade_key, agreed)) => {
                         self.scratch.clear();
-                        write_accept(&mut self.scratch, &upgrade_key, accept.subprotocol);
-                        Head::Accepted { accept, consumed }
+                        let (out, subprotocol) = (&mut self.scratch, accept.subprotocol);
+                        write_accept(out, &upgrade_key, subprotocol, agreed.as_ref());
+                        let deflate = agreed.map(|agreed| agreed.agreement());
+                        Head::Accepted { accept, consumed, deflate }
                     }
                     Err(refusal) => Head::Refused(refusal),
                 }
@@ -99,8 +106,19 @@ impl<H: Handler> Shard<H> {
         }
     }
 
+    /// Whether messages may be compressed (RFC 7692, section 5).
+    fn negotiate(&self, request: &Request<'_>) -> Result<Option<Agreed>, Refusal> {
+        let Some(config) = self.core.config.deflate else { return Ok(None) };
+        let has_room = self.core.takeovers < config.takeovers_max;
+        let client_takeover = config.policy.client_takeover && has_room;
+        let offers = request.header_values("sec-websocket-extensions");
+        negotiate(offers, &Policy { client_takeover, ..config.policy }).map_err(|Malformed| {
+            Refusal::BadRequest("the Sec-WebSocket-Extensions header field is not valid")
+        })
+    }
+
     /// The handshake is complete: answers it and opens the connection.
-    fn open(&mut self, key: ConnKey, session: H::Session) {
+    fn open(&mut self, key: ConnKey, session: H::Session, deflate: Option<Agreement>) {
         self.core.counters.inc(Metric::HandshakesCompleted);
         self.move_on(key, Trigger::UpgradeAccepted);
         let Some(conn) = self.table.get_mut(key) else { return };
@@ -110,7 +128,16 @@ impl<H: Handler> Shard<H> {
         }
         conn.link.is_open = true;
         self.core.open += 1;
-        conn.stage = Stage::Open { protocol: Protocol::new(Role::Server) };
+        let protocol = match deflate {
+            None => Protocol::new(Role::Server),
+            Some(agreement) => {
+                conn.link.deflate_bits = agreement.send_window_bits;
+                self.core.takeovers += u32::from(agreement.recv_takeover);
+                self.core.counters.inc(Metric::CompressionAgreed);
+                Protocol::with_deflate(Role::Server, agreement)
+            }
+        };
+        conn.stage = Stage::Open { protocol };
         let sent = self.core.outbox.send_raw(&mut conn.link, &self.scratch, &[], Tag::Control);
         assert!(sent.is_ok(), "nothing waits for a connection that opens");
         self.keep_session(key.slot, session);

@@ -246,7 +246,12 @@ fn draw_config(prng: &mut Prng) -> ShardConfig {
         connections_max: pick(prng, &[1, 4, 24, 64]),
         arena_bytes: pick(prng, &[64, 1000, 64 * 1024]),
         egress: EgressLimits { bytes_max, total_bytes_max },
-        message: Limits { message_bytes_max, fragments_max: pick(prng, &[1, 3, 1000]) },
+        message: Limits {
+            message_bytes_max,
+            fragments_max: pick(prng, &[1, 3, 1000]),
+            ..Limits::default()
+        },
+        deflate: None,
         head_bytes_max: pick(prng, &[1024, 8192]),
         ingress_total_bytes_max: pick(prng, &[message_bytes_max, 3 * message_bytes_max, 1 << 20]),
         publish_bytes_max: pick(prng, &[message_bytes_max, message_bytes_max, 64]),

@@ -1,6 +1,8 @@
 //! The client's side of the opening handshake (RFC 6455, section 4.1).
 
 use super::accept_key::UpgradeKey;
+use super::deflate::Agreement;
+use super::deflate::offer::{Malformed, check_answer};
 use super::request::{elements, token};
 use crate::limits::HEAD_FIELDS_MAX;
 
@@ -15,6 +17,8 @@ pub enum Response<'a> {
         consumed: usize,
         /// The subprotocol that the server chose.
         subprotocol: Option<&'a str>,
+        /// What it answered to our offer of compressed messages.
+        deflate: Option<Agreement>,
     },
 }
 
@@ -38,7 +42,7 @@ pub enum UpgradeFault {
     WrongAccept,
     /// A subprotocol that was not offered.
     UnofferedSubprotocol,
-    /// An extension; none was offered.
+    /// An extension that was not offered, or not as it was answered.
     UnofferedExtension,
 }
 
@@ -54,7 +58,9 @@ impl std::fmt::Display for UpgradeFault {
             }
             UpgradeFault::WrongAccept => f.write_str("Sec-WebSocket-Accept is wrong"),
             UpgradeFault::UnofferedSubprotocol => f.write_str("a subprotocol was not offered"),
-            UpgradeFault::UnofferedExtension => f.write_str("an extension was not offered"),
+            UpgradeFault::UnofferedExtension => {
+                f.write_str("an extension was not offered, or not like this")
+            }
         }
     }
 }
@@ -95,12 +101,14 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     }
 }
 
-/// Parses the answer to a request that was made with `key` and offered `subprotocol`.
+/// Parses the answer to a request that was made with `key` and offered `subprotocol`, and
+/// compressed messages as [`OFFER`](super::deflate::offer::OFFER) does.
 pub fn parse_response<'a>(
     head: &'a [u8],
     head_bytes_max: usize,
     key: &UpgradeKey,
     subprotocol: Option<&str>,
+    offers_deflate: bool,
 ) -> Result<Response<'a>, UpgradeFault> {
     let seen = &head[..head.len().min(head_bytes_max)];
     let mut fields = [httparse::EMPTY_HEADER; HEAD_FIELDS_MAX];
@@ -123,22 +131,28 @@ pub fn parse_response<'a>(
         Some(status) => return Err(UpgradeFault::Refused { status }),
         None => return Err(UpgradeFault::NotHttp),
     }
-    let subprotocol = check_fields(parser.headers, key, subprotocol)?;
-    Ok(Response::Accepted { consumed, subprotocol })
+    let deflate = check_fields(parser.headers, key, offers_deflate)?;
+    let subprotocol = chosen_subprotocol(parser.headers, subprotocol)?;
+    Ok(Response::Accepted { consumed, subprotocol, deflate })
 }
 
-/// RFC 6455, section 4.1, the second list: what the client validates. Gives the subprotocol.
-fn check_fields<'a>(
+/// The values of every field of this name, whatever its case.
+fn values<'a>(
     fields: &[httparse::Header<'a>],
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> {
+    let named = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+    named.map(|field| field.value.trim_ascii())
+}
+
+/// RFC 6455, section 4.1, the second list: what the client validates. Gives what was agreed on.
+fn check_fields(
+    fields: &[httparse::Header<'_>],
     key: &UpgradeKey,
-    offered: Option<&str>,
-) -> Result<Option<&'a str>, UpgradeFault> {
-    let values = |name: &'static str| {
-        let named = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
-        named.map(|field| field.value.trim_ascii())
-    };
+    offers_deflate: bool,
+) -> Result<Option<Agreement>, UpgradeFault> {
     let lists = |name, wanted: &str| {
-        let mut listed = values(name).flat_map(elements);
+        let mut listed = values(fields, name).flat_map(elements);
         listed.any(|element| element.eq_ignore_ascii_case(wanted.as_bytes()))
     };
     if !lists("upgrade", "websocket") {
@@ -147,14 +161,26 @@ fn check_fields<'a>(
     if !lists("connection", "upgrade") {
         return Err(UpgradeFault::NoConnectionUpgrade);
     }
-    let mut accepts = values("sec-websocket-accept");
+    let mut accepts = values(fields, "sec-websocket-accept");
     if accepts.next() != Some(&key.accept()[..]) || accepts.next().is_some() {
         return Err(UpgradeFault::WrongAccept);
     }
-    if values("sec-websocket-extensions").flat_map(elements).next().is_some() {
-        return Err(UpgradeFault::UnofferedExtension);
+    let mut extensions = values(fields, "sec-websocket-extensions");
+    if offers_deflate {
+        return check_answer(extensions).map_err(|Malformed| UpgradeFault::UnofferedExtension);
     }
-    let mut chosen = values("sec-websocket-protocol");
+    match extensions.find(|value| elements(value).next().is_some()) {
+        Some(_) => Err(UpgradeFault::UnofferedExtension),
+        None => Ok(None),
+    }
+}
+
+/// The subprotocol that the server chose, if it was offered.
+fn chosen_subprotocol<'a>(
+    fields: &[httparse::Header<'a>],
+    offered: Option<&str>,
+) -> Result<Option<&'a str>, UpgradeFault> {
+    let mut chosen = values(fields, "sec-websocket-protocol");
     let Some(value) = chosen.next() else { return Ok(None) };
     let name = token(value).ok_or(UpgradeFault::UnofferedSubprotocol)?;
     if Some(name) != offered || chosen.next().is_some() {

@@ -5,7 +5,7 @@ use super::close::CloseCode;
 /// A violation by the peer. It ends the connection; the same enum is the metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerFault {
-    /// RSV1, RSV2 or RSV3 is set and no extension was agreed on (5.2).
+    /// RSV1, RSV2 or RSV3 is set where nothing that was agreed on gives it a meaning (5.2).
     ReservedBits,
     /// An opcode that RFC 6455 reserves (5.2).
     ReservedOpcode,
@@ -37,11 +37,15 @@ pub enum PeerFault {
     BadCloseCode,
     /// A close reason that is not UTF-8 (5.5.1).
     BadCloseReason,
+    /// A compressed message that is not valid deflate, or is cut off (RFC 7692, 7.2.2).
+    DeflateCorrupt,
+    /// A compressed message that becomes too much larger than it was sent.
+    DeflateRatio,
 }
 
 impl PeerFault {
     /// Every fault, in declaration order.
-    pub const ALL: [PeerFault; 16] = [
+    pub const ALL: [PeerFault; 18] = [
         PeerFault::ReservedBits,
         PeerFault::ReservedOpcode,
         PeerFault::ControlFragmented,
@@ -58,6 +62,8 @@ impl PeerFault {
         PeerFault::BadClosePayload,
         PeerFault::BadCloseCode,
         PeerFault::BadCloseReason,
+        PeerFault::DeflateCorrupt,
+        PeerFault::DeflateRatio,
     ];
 
     /// The code to close with.
@@ -76,8 +82,10 @@ impl PeerFault {
             | PeerFault::BadClosePayload
             | PeerFault::BadCloseCode => CloseCode::PROTOCOL,
             PeerFault::TooManyFragments => CloseCode::POLICY,
-            PeerFault::MessageTooLarge => CloseCode::TOO_LARGE,
-            PeerFault::InvalidUtf8 | PeerFault::BadCloseReason => CloseCode::INVALID_PAYLOAD,
+            PeerFault::MessageTooLarge | PeerFault::DeflateRatio => CloseCode::TOO_LARGE,
+            PeerFault::InvalidUtf8 | PeerFault::BadCloseReason | PeerFault::DeflateCorrupt => {
+                CloseCode::INVALID_PAYLOAD
+            }
         }
     }
 
@@ -100,6 +108,8 @@ impl PeerFault {
             PeerFault::BadClosePayload => "bad_close_payload",
             PeerFault::BadCloseCode => "bad_close_code",
             PeerFault::BadCloseReason => "bad_close_reason",
+            PeerFault::DeflateCorrupt => "deflate_corrupt",
+            PeerFault::DeflateRatio => "deflate_ratio",
         }
     }
 }
@@ -124,7 +134,7 @@ mod tests {
         }
         let labels: HashSet<_> = PeerFault::ALL.into_iter().map(PeerFault::label).collect();
         assert_eq!(labels.len(), PeerFault::ALL.len());
-        assert_eq!(PeerFault::BadCloseReason as usize, PeerFault::ALL.len() - 1);
+        assert_eq!(PeerFault::DeflateRatio as usize, PeerFault::ALL.len() - 1);
     }
 
     #[test]

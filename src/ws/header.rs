@@ -11,7 +11,9 @@ use super::protocol::Role;
 pub const HEADER_BYTES_MAX: usize = 14;
 
 const FIN: u8 = 0x80;
-const RSV: u8 = 0x70;
+/// "Per-message compressed" (RFC 7692, section 6), where that was agreed on.
+const RSV1: u8 = 0x40;
+const RSV2_AND_3: u8 = 0x30;
 const OPCODE: u8 = 0x0f;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
@@ -31,20 +33,28 @@ pub struct Header {
     pub payload_len: u64,
     /// The masking key, present from clients.
     pub mask: Option<[u8; 4]>,
+    /// The message that begins with this frame is compressed (RFC 7692).
+    pub is_compressed: bool,
     /// Octets of the header itself.
     pub header_bytes: usize,
 }
 
 /// Decodes the header at the start of `input`; `None` when more octets are needed. `role` is ours:
-/// a server takes masked frames only and a client unmasked ones only.
-pub fn decode(input: &[u8], role: Role) -> Result<Option<Header>, PeerFault> {
+/// a server takes masked frames only and a client unmasked ones only. `deflates`: compression was
+/// agreed on.
+pub fn decode(input: &[u8], role: Role, deflates: bool) -> Result<Option<Header>, PeerFault> {
     let Some(&first) = input.first() else { return Ok(None) };
+    let is_compressed = first & RSV1 != 0;
     // 5.2: "If a nonzero value is received and none of the negotiated extensions defines the
     // meaning of such a nonzero value, the receiving endpoint MUST fail the connection".
-    if first & RSV != 0 {
+    if first & RSV2_AND_3 != 0 || (is_compressed && !deflates) {
         return Err(PeerFault::ReservedBits);
     }
     let opcode = Opcode::from_bits(first & OPCODE).ok_or(PeerFault::ReservedOpcode)?;
+    // RFC 7692, section 6.1: only the first frame of a message says so, and control frames never.
+    if is_compressed && (opcode.is_control() || opcode == Opcode::Continuation) {
+        return Err(PeerFault::ReservedBits);
+    }
     let fin = first & FIN != 0;
     // 5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be
     // fragmented."
@@ -66,10 +76,19 @@ pub fn decode(input: &[u8], role: Role) -> Result<Option<Header>, PeerFault> {
     }
     let Some((payload_len, at)) = decode_length(short, input)? else { return Ok(None) };
     if !masked {
-        return Ok(Some(Header { fin, opcode, payload_len, mask: None, header_bytes: at }));
+        let header_bytes = at;
+        return Ok(Some(Header {
+            fin,
+            opcode,
+            payload_len,
+            mask: None,
+            is_compressed,
+            header_bytes,
+        }));
     }
     let Some(&mask) = input[at..].first_chunk::<4>() else { return Ok(None) };
-    Ok(Some(Header { fin, opcode, payload_len, mask: Some(mask), header_bytes: at + 4 }))
+    let header_bytes = at + 4;
+    Ok(Some(Header { fin, opcode, payload_len, mask: Some(mask), is_compressed, header_bytes }))
 }
 
 /// The frame of a whole message, all of it there, with a length of 7 or 16 bits.
@@ -169,6 +188,20 @@ pub fn encode_header(
     at
 }
 
+/// Octets of the header of a frame of ours to a client: one that is not masked.
+pub fn header_bytes(frame: &[u8]) -> usize {
+    match frame[1] & LENGTH {
+        LENGTH_16 => 4,
+        LENGTH_64 => 10,
+        _ => 2,
+    }
+}
+
+/// Marks an encoded header: the message that begins with this frame is compressed (RFC 7692).
+pub fn mark_compressed(header: &mut [u8]) {
+    header[0] |= RSV1;
+}
+
 /// Octets of a whole frame on the wire.
 pub fn frame_bytes(payload_len: usize, masked: bool) -> usize {
     let length = match payload_len {
@@ -237,27 +270,37 @@ mod tests {
 
             let role = if mask.is_some() { Role::Server } else { Role::Client };
             for prefix in 0..header_bytes {
-                prop_assert_eq!(decode(&out[..prefix], role), Ok(None));
+                prop_assert_eq!(decode(&out[..prefix], role, false), Ok(None));
             }
-            let header = Header { fin, opcode, payload_len, mask, header_bytes };
+            let is_compressed = false;
+            let header = Header { fin, opcode, payload_len, mask, is_compressed, header_bytes };
             let followed = [&out[..header_bytes], &tail].concat();
-            prop_assert_eq!(decode(&followed, role), Ok(Some(header)));
+            prop_assert_eq!(decode(&followed, role, false), Ok(Some(header)));
             if let Ok(len) = usize::try_from(payload_len) && len < 1 << 40 {
                 prop_assert_eq!(frame_bytes(len, mask.is_some()), header_bytes + len);
             }
         }
 
         #[test]
-        fn any_octets_give_one_verdict(octets: [u8; HEADER_BYTES_MAX], server: bool) {
+        fn any_octets_give_one_verdict(
+            octets: [u8; HEADER_BYTES_MAX],
+            server: bool,
+            deflates: bool,
+        ) {
             let role = if server { Role::Server } else { Role::Client };
-            let whole = decode(&octets, role);
+            let whole = decode(&octets, role, deflates);
             prop_assert_ne!(whole, Ok(None));
             for prefix in 0..octets.len() {
-                let partial = decode(&octets[..prefix], role);
+                let partial = decode(&octets[..prefix], role, deflates);
                 prop_assert!(partial == Ok(None) || partial == whole);
             }
             if let Ok(Some(header)) = whole {
-                let again = naive(header.fin, header.opcode as u8, header.payload_len, header.mask);
+                let mut again =
+                    naive(header.fin, header.opcode as u8, header.payload_len, header.mask);
+                if header.is_compressed {
+                    prop_assert!(deflates && matches!(octets[0] & 0x0f, 1 | 2));
+                    mark_compressed(&mut again);
+                }
                 prop_assert_eq!(&octets[..header.header_bytes], again);
             }
         }

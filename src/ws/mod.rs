@@ -7,13 +7,16 @@
 pub mod accept_key;
 pub mod client;
 pub mod close;
+pub mod deflate;
 pub mod fault;
 pub mod header;
+mod inflating;
 pub mod mask;
 pub mod message;
 pub mod opcode;
 pub mod partial;
 pub mod protocol;
+mod recent;
 pub mod refusal;
 pub mod request;
 pub mod upgrade;

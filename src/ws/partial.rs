@@ -1,18 +1,26 @@
 //! What is kept of a message or a frame that has not arrived whole, and the pool of such states.
 //!
+//! Of a compressed message the payload is kept as it came; it is inflated when it is whole (see
+//! `inflating`).
+//!
 //! Invariants: P1 the payload buffer grows with what has arrived (by doubling), never from an
 //! announced length and never beyond it; P2 a data frame under way belongs to a message under way;
 //! P3 a control frame under way has its own octets and leaves the message alone; P4 the pool holds
 //! at most `PARTIALS_POOLED_MAX` states, none with more than `PARTIAL_PAYLOAD_KEPT_BYTES`.
 
 use super::close::CONTROL_BYTES_MAX;
+use super::deflate::{Inflater, Window};
 use super::fault::PeerFault;
 use super::header::{HEADER_BYTES_MAX, Header};
 use super::mask;
 use super::opcode::{Control, Kind};
 use super::protocol::Limits;
+use super::recent::Recent;
 use super::utf8::{Invalid, Utf8};
-use crate::limits::{PARTIAL_PAYLOAD_BYTES_MIN, PARTIAL_PAYLOAD_KEPT_BYTES, PARTIALS_POOLED_MAX};
+use crate::limits::{
+    INFLATE_BUDGET_BYTES, INFLATE_SLICE_BYTES, INFLATERS_POOLED_MAX, PARTIAL_PAYLOAD_BYTES_MIN,
+    PARTIAL_PAYLOAD_KEPT_BYTES, PARTIALS_POOLED_MAX,
+};
 
 /// Where the stream was cut.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +33,8 @@ pub(super) enum Stage {
     Data(Progress),
     /// Inside the payload of a control frame.
     Control(Control, Progress),
+    /// A message is all there and not yet all inflated.
+    Inflating(Kind),
 }
 
 /// How far a frame's payload has arrived.
@@ -60,6 +70,7 @@ impl Progress {
 pub(super) struct Assembly {
     kind: Kind,
     frames: u32,
+    is_compressed: bool,
     utf8: Utf8,
 }
 
@@ -93,7 +104,30 @@ pub(super) struct Partial {
     pub(super) header: Inline<HEADER_BYTES_MAX>,
     control: Inline<CONTROL_BYTES_MAX>,
     message: Option<Assembly>,
-    payload: Vec<u8>,
+    pub(super) payload: Vec<u8>,
+    /// What `payload` has become so far.
+    pub(super) inflated: Vec<u8>,
+    /// Held while a message is inflated over more than one turn.
+    pub(super) inflater: Option<Box<Inflater>>,
+    /// The peer's earlier messages, if it may refer to them.
+    pub(super) window: Option<Window>,
+    /// Octets that came while a message was inflated.
+    pub(super) backlog: Vec<u8>,
+}
+
+/// What there is of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SoFar {
+    pub(super) payload_bytes: usize,
+    pub(super) frames: u32,
+    pub(super) is_compressed: bool,
+}
+
+/// A message's last frame is complete.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assembled {
+    pub(super) kind: Kind,
+    pub(super) is_compressed: bool,
 }
 
 impl Partial {
@@ -104,12 +138,20 @@ impl Partial {
             control: Inline::EMPTY,
             message: None,
             payload: Vec::new(),
+            inflated: Vec::new(),
+            inflater: None,
+            window: None,
+            backlog: Vec::new(),
         }
     }
 
-    /// Octets of the message so far and how many frames it had; `None` between messages.
-    pub(super) fn message_so_far(&self) -> Option<(usize, u32)> {
-        self.message.map(|message| (self.payload.len(), message.frames))
+    /// What there is of the message; `None` between messages.
+    pub(super) fn message_so_far(&self) -> Option<SoFar> {
+        self.message.map(|message| SoFar {
+            payload_bytes: self.payload.len(),
+            frames: message.frames,
+            is_compressed: message.is_compressed,
+        })
     }
 
     /// The assembled message.
@@ -124,7 +166,10 @@ impl Partial {
 
     /// Heap octets that this state holds, itself included.
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of::<Partial>() + self.payload.capacity()
+        let inflater = self.inflater.as_ref().map_or(0, |_| Inflater::HEAP_BYTES);
+        let window = self.window.as_ref().map_or(0, Window::heap_bytes);
+        let buffers = self.payload.capacity() + self.inflated.capacity() + self.backlog.capacity();
+        size_of::<Partial>() + buffers + inflater + window
     }
 
     /// The header is complete; it has been decoded.
@@ -136,7 +181,10 @@ impl Partial {
     /// A data frame begins: the first of a message, or a further one when `kind` is `None`.
     pub(super) fn begin_data(&mut self, kind: Option<Kind>, header: &Header) {
         match kind {
-            Some(kind) => self.message = Some(Assembly { kind, frames: 1, utf8: Utf8::new() }),
+            Some(kind) => {
+                let is_compressed = header.is_compressed;
+                self.message = Some(Assembly { kind, frames: 1, is_compressed, utf8: Utf8::new() });
+            }
             None => self.message.as_mut().expect("P2").frames += 1,
         }
         self.stage = Stage::Data(Progress::new(header));
@@ -148,23 +196,25 @@ impl Partial {
         self.stage = Stage::Control(control, Progress::new(header));
     }
 
-    /// Takes more of a data frame. Gives the octets taken, and the kind of the message if that
+    /// Takes more of a data frame. Gives the octets taken, and what the message is if that
     /// completed it.
     pub(super) fn absorb_data(
         &mut self,
         mut progress: Progress,
         input: &mut [u8],
         limits: &Limits,
-    ) -> Result<(usize, Option<Kind>), PeerFault> {
+    ) -> Result<(usize, Option<Assembled>), PeerFault> {
         let message = self.message.as_mut().expect("P2");
         let rest = progress.total - progress.done;
         let announced = if progress.fin { self.payload.len() + rest } else { usize::MAX };
         let chunk = progress.take(input);
-        if message.kind == Kind::Text {
+        if message.kind == Kind::Text && !message.is_compressed {
             message.utf8.push(chunk).map_err(|Invalid| PeerFault::InvalidUtf8)?;
         }
-        let (kind, whole) = (message.kind, message.utf8.is_complete());
-        append(&mut self.payload, chunk, announced.min(limits.message_bytes_max));
+        let assembled = Assembled { kind: message.kind, is_compressed: message.is_compressed };
+        let whole = message.utf8.is_complete();
+        let ceiling = limits.payload_bytes_max(message.is_compressed);
+        append(&mut self.payload, chunk, announced.min(ceiling));
         if progress.done < progress.total {
             self.stage = Stage::Data(progress);
             return Ok((chunk.len(), None));
@@ -177,7 +227,7 @@ impl Partial {
             return Err(PeerFault::InvalidUtf8);
         }
         self.message = None;
-        Ok((chunk.len(), Some(kind)))
+        Ok((chunk.len(), Some(assembled)))
     }
 
     /// Takes more of a control frame. Gives the octets taken, and whether that completed it.
@@ -197,15 +247,19 @@ impl Partial {
         (chunk.len(), Some(control))
     }
 
-    fn reset(&mut self) {
+    /// Forgets the message and what it was made of; the window stays.
+    pub(super) fn clear(&mut self) {
         self.stage = Stage::Between;
         self.header.len = 0;
         self.control.len = 0;
         self.message = None;
-        self.payload.clear();
-        if self.payload.capacity() > PARTIAL_PAYLOAD_KEPT_BYTES {
-            self.payload = Vec::new();
+        for buffer in [&mut self.payload, &mut self.inflated] {
+            buffer.clear();
+            if buffer.capacity() > PARTIAL_PAYLOAD_KEPT_BYTES {
+                *buffer = Vec::new();
+            }
         }
+        self.backlog = Vec::new();
     }
 }
 
@@ -220,22 +274,87 @@ fn append(payload: &mut Vec<u8>, chunk: &[u8], ceiling: usize) {
     payload.extend_from_slice(chunk);
 }
 
-/// States for reuse, so that a frame that straddles two receive buffers costs no heap allocation.
+/// States for reuse, so that a frame that straddles two receive buffers costs no heap allocation;
+/// and what inflating needs, which no connection owns.
 #[derive(Debug)]
 pub struct PartialPool {
     #[expect(clippy::vec_box, reason = "the boxes are what is reused; moving the states is not")]
     free: Vec<Box<Partial>>,
+    #[expect(clippy::vec_box, reason = "the boxes go to a connection when a message takes longer")]
+    inflaters: Vec<Box<Inflater>>,
+    pub(super) turn: InflateTurn,
+    /// Octets that may yet be inflated in this turn.
+    pub(super) inflate_budget: usize,
+    pub(super) inflated: InflatedCounts,
+    /// Where the same messages come again and again.
+    pub(super) recent: Option<Recent>,
+}
+
+/// How much is inflated in a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InflateTurn {
+    /// Octets for all connections.
+    pub bytes_max: usize,
+    /// And for one, each time that it is looked at.
+    pub slice_bytes_max: usize,
+}
+
+impl Default for InflateTurn {
+    fn default() -> Self {
+        InflateTurn { bytes_max: INFLATE_BUDGET_BYTES, slice_bytes_max: INFLATE_SLICE_BYTES }
+    }
+}
+
+/// What was inflated since the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InflatedCounts {
+    /// Messages.
+    pub messages: u64,
+    /// Octets of them as received.
+    pub bytes_in: u64,
+    /// And inflated.
+    pub bytes_out: u64,
 }
 
 impl PartialPool {
     /// An empty pool.
     pub fn new() -> Self {
-        PartialPool { free: Vec::with_capacity(PARTIALS_POOLED_MAX) }
+        PartialPool::inflating(InflateTurn::default())
+    }
+
+    /// An empty pool that inflates so much in a turn.
+    pub fn inflating(turn: InflateTurn) -> Self {
+        PartialPool {
+            turn,
+            free: Vec::with_capacity(PARTIALS_POOLED_MAX),
+            inflaters: Vec::new(),
+            inflate_budget: turn.bytes_max,
+            inflated: InflatedCounts::default(),
+            recent: None,
+        }
+    }
+
+    /// An empty pool that remembers what it has inflated lately: for many connections that are sent
+    /// the same octets.
+    pub fn remembering() -> Self {
+        PartialPool { recent: Some(Recent::default()), ..PartialPool::new() }
+    }
+
+    /// A new turn: as much may be inflated again.
+    pub fn refill(&mut self) {
+        self.inflate_budget = self.turn.bytes_max;
+    }
+
+    /// What was inflated since the last call.
+    pub fn take_inflated_counts(&mut self) -> InflatedCounts {
+        std::mem::take(&mut self.inflated)
     }
 
     /// Heap octets that the pool's states hold.
     pub fn heap_bytes(&self) -> usize {
-        self.free.iter().map(|partial| partial.heap_bytes()).sum()
+        let partials: usize = self.free.iter().map(|partial| partial.heap_bytes()).sum();
+        let recent = self.recent.as_ref().map_or(0, Recent::heap_bytes);
+        partials + self.inflaters.len() * Inflater::HEAP_BYTES + recent
     }
 
     /// States ready for reuse.
@@ -253,9 +372,23 @@ impl PartialPool {
     }
 
     pub(super) fn put(&mut self, mut partial: Box<Partial>) {
+        if let Some(inflater) = partial.inflater.take() {
+            self.put_inflater(inflater);
+        }
         if self.free.len() < PARTIALS_POOLED_MAX {
-            partial.reset();
+            partial.clear();
+            partial.window = None;
             self.free.push(partial);
+        }
+    }
+
+    pub(super) fn take_inflater(&mut self) -> Box<Inflater> {
+        self.inflaters.pop().unwrap_or_default()
+    }
+
+    pub(super) fn put_inflater(&mut self, inflater: Box<Inflater>) {
+        if self.inflaters.len() < INFLATERS_POOLED_MAX {
+            self.inflaters.push(inflater);
         }
     }
 }

@@ -8,12 +8,13 @@
 //! them, don't depend on how the stream was cut; W3 limits are checked when a header is complete,
 //! before anything is kept of its payload; W4 nothing is read after a close frame or a fault.
 
+use super::deflate::{Agreement, Bounds};
 use super::fault::PeerFault;
 use super::header::{self, Header, ShortMessage};
 use super::mask;
 use super::message::{Event, Message, Step, control_event};
 use super::opcode::{Class, Control, Kind};
-use super::partial::{Partial, PartialPool, Stage};
+use super::partial::{Partial, PartialPool, SoFar, Stage};
 use crate::limits;
 
 /// Which end we are.
@@ -32,6 +33,24 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Frames of a message.
     pub fragments_max: u32,
+    /// Octets that a compressed message may become for each of its own.
+    pub inflate_ratio_max: u32,
+}
+
+impl Limits {
+    /// Octets of a message as sent. What does not compress becomes a little longer by it: 5 octets
+    /// for each block that is stored, of which zlib makes one for 127 octets where it is given the
+    /// least memory.
+    pub(super) fn payload_bytes_max(&self, is_compressed: bool) -> usize {
+        match is_compressed {
+            false => self.message_bytes_max,
+            true => self.message_bytes_max + self.message_bytes_max / 16 + 64,
+        }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { message_bytes_max: self.message_bytes_max, ratio_max: self.inflate_ratio_max }
+    }
 }
 
 impl Default for Limits {
@@ -39,6 +58,7 @@ impl Default for Limits {
         Limits {
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             fragments_max: limits::FRAGMENTS_MAX,
+            inflate_ratio_max: limits::INFLATE_RATIO_MAX,
         }
     }
 }
@@ -50,20 +70,21 @@ pub struct Protocol {
     /// The last event was lent from the partial state; the next step may reuse it.
     lent: bool,
     ended: bool,
-    partial: Option<Box<Partial>>,
+    deflate: Option<Agreement>,
+    pub(super) partial: Option<Box<Partial>>,
 }
 
 const _: () = assert!(size_of::<Protocol>() <= 16, "it is part of every connection's slot");
 
 /// An event that was found, as plain data: the borrow is made last, where the compiler accepts it.
 #[derive(Clone, Copy)]
-struct Found {
+pub(super) struct Found {
     what: What,
     place: Place,
 }
 
 #[derive(Clone, Copy)]
-enum What {
+pub(super) enum What {
     Message(Kind),
     Control(Control),
 }
@@ -80,12 +101,18 @@ enum Place {
 impl Protocol {
     /// The state right after the upgrade.
     pub fn new(role: Role) -> Self {
-        Protocol { role, lent: false, ended: false, partial: None }
+        Protocol { role, lent: false, ended: false, deflate: None, partial: None }
+    }
+
+    /// The same where compressed messages were agreed on.
+    pub fn with_deflate(role: Role, agreement: Agreement) -> Self {
+        Protocol { deflate: Some(agreement), ..Protocol::new(role) }
     }
 
     /// Looks for the next event in `input`, unmasking in place. The caller goes on with what
-    /// follows `consumed` until there is no event; then all of `input` is consumed. Not to be
-    /// called again after a close event or a fault (W4).
+    /// follows `consumed` until there is no event; then all of `input` is consumed, unless the
+    /// connection [stalls](Self::is_stalled). Not to be called again after a close event or a fault
+    /// (W4).
     pub fn step<'a>(
         &'a mut self,
         input: &'a mut [u8],
@@ -131,6 +158,12 @@ impl Protocol {
             What::Control(control) => control_event(control, payload)?,
         };
         Ok(Step { consumed, event: Some(event) })
+    }
+
+    /// True while a message takes more inflating than a turn has room for: the rest of the input
+    /// has to wait ([`Self::keep`]) until the pool's budget was refilled.
+    pub fn is_stalled(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| matches!(partial.stage, Stage::Inflating(_)))
     }
 
     /// The hot path: a message in one frame that is all there, and nothing unfinished before it.
@@ -179,16 +212,25 @@ impl Protocol {
     }
 
     fn release_if_idle(&mut self, pool: &mut PartialPool) {
-        if self.message_so_far().is_none() {
-            self.release(pool);
+        match self.partial.as_deref_mut() {
+            Some(partial) if partial.message_so_far().is_some() => {}
+            // What the peer may refer to stays, and nothing else of it.
+            Some(partial) if partial.window.is_some() => partial.clear(),
+            Some(_) => self.release(pool),
+            None => {}
         }
+    }
+
+    /// What was agreed on for compressed messages.
+    pub fn deflate(&self) -> Option<Agreement> {
+        self.deflate
     }
 
     fn lender(&self) -> &Partial {
         self.partial.as_ref().expect("a partial state lends the event")
     }
 
-    fn message_so_far(&self) -> Option<(usize, u32)> {
+    fn message_so_far(&self) -> Option<SoFar> {
         self.partial.as_ref().and_then(|partial| partial.message_so_far())
     }
 
@@ -199,10 +241,16 @@ impl Protocol {
         pool: &mut PartialPool,
     ) -> Result<(usize, Option<Found>), PeerFault> {
         let mut consumed = 0;
+        if self.is_stalled() {
+            let found = self.inflate_kept(limits, pool)?;
+            if found.is_some() || self.is_stalled() {
+                return Ok((0, found));
+            }
+        }
         while consumed < input.len() {
             let (used, found) = self.advance_frame(&mut input[consumed..], limits, pool)?;
             consumed += used;
-            if found.is_some() {
+            if found.is_some() || self.is_stalled() {
                 return Ok((consumed, found));
             }
         }
@@ -221,9 +269,15 @@ impl Protocol {
         };
         match partial.stage {
             Stage::Between | Stage::Header => self.start_frame(input, limits, pool),
+            Stage::Inflating(_) => unreachable!("bug: it stalls until all is inflated"),
             Stage::Data(progress) => {
-                let (used, kind) = partial.absorb_data(progress, input, limits)?;
-                Ok((used, kind.map(|kind| in_partial(What::Message(kind)))))
+                let (used, assembled) = partial.absorb_data(progress, input, limits)?;
+                let Some(assembled) = assembled else { return Ok((used, None)) };
+                if !assembled.is_compressed {
+                    return Ok((used, Some(in_partial(What::Message(assembled.kind)))));
+                }
+                partial.stage = Stage::Inflating(assembled.kind);
+                Ok((used, self.inflate_kept(limits, pool)?))
             }
             Stage::Control(control, progress) => {
                 let (used, control) = partial.absorb_control(control, progress, input);
@@ -245,7 +299,7 @@ impl Protocol {
         let rest = &mut input[used..];
         let whole = header.payload_len <= rest.len() as u64;
         let lone = header.fin && header.opcode.class() != Class::Continuation;
-        if whole && lone {
+        if whole && lone && !header.is_compressed {
             let found = take_whole(&header, &mut rest[..header.payload_len as usize])?;
             return Ok((used + header.payload_len as usize, Some(found)));
         }
@@ -272,14 +326,15 @@ impl Protocol {
             Some(_) | None => 0,
         };
         if kept == 0
-            && let Some(header) = header::decode(input, self.role)?
+            && let Some(header) = header::decode(input, self.role, self.deflate.is_some())?
         {
             return Ok(Some((header, header.header_bytes)));
         }
         let partial = self.partial.get_or_insert_with(|| pool.take());
         partial.stage = Stage::Header;
         partial.header.fill(input);
-        let Some(header) = header::decode(partial.header.as_slice(), self.role)? else {
+        let octets = partial.header.as_slice();
+        let Some(header) = header::decode(octets, self.role, self.deflate.is_some())? else {
             return Ok(None);
         };
         partial.end_header();
@@ -296,18 +351,20 @@ impl Protocol {
             (Class::Continuation, None) => return Err(PeerFault::UnexpectedContinuation),
             (Class::First(_), None) | (Class::Continuation, Some(_)) => {}
         }
-        let (bytes, frames) = so_far.unwrap_or((0, 0));
-        if frames >= limits.fragments_max {
+        let first = SoFar { payload_bytes: 0, frames: 0, is_compressed: header.is_compressed };
+        let so_far = so_far.unwrap_or(first);
+        if so_far.frames >= limits.fragments_max {
             return Err(PeerFault::TooManyFragments);
         }
-        if header.payload_len > limits.message_bytes_max.saturating_sub(bytes) as u64 {
+        let bytes_max = limits.payload_bytes_max(so_far.is_compressed);
+        if header.payload_len > bytes_max.saturating_sub(so_far.payload_bytes) as u64 {
             return Err(PeerFault::MessageTooLarge);
         }
         Ok(())
     }
 }
 
-fn in_partial(what: What) -> Found {
+pub(super) fn in_partial(what: What) -> Found {
     Found { what, place: Place::Partial }
 }
 

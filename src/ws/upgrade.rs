@@ -4,6 +4,7 @@
 //! (404, the caller's), then the upgrade itself (405, 400, 426).
 
 use super::accept_key::UpgradeKey;
+use super::deflate::offer::Agreed;
 use super::refusal::Refusal;
 use super::request::{Request, elements, token};
 use crate::limits::HEAD_FIELDS_MAX;
@@ -94,8 +95,14 @@ pub fn check_upgrade(request: &Request<'_>) -> Result<UpgradeKey, Refusal> {
         .ok_or(Refusal::BadRequest("Sec-WebSocket-Key is not the base64 of 16 octets"))
 }
 
-/// Appends the response that accepts. `subprotocol` is one that the client offered.
-pub fn write_accept(out: &mut Vec<u8>, key: &UpgradeKey, subprotocol: Option<&str>) {
+/// Appends the response that accepts. `subprotocol` is one that the client offered, `deflate` what
+/// its offers have led to.
+pub fn write_accept(
+    out: &mut Vec<u8>,
+    key: &UpgradeKey,
+    subprotocol: Option<&str>,
+    deflate: Option<&Agreed>,
+) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
@@ -105,6 +112,10 @@ pub fn write_accept(out: &mut Vec<u8>, key: &UpgradeKey, subprotocol: Option<&st
         assert!(token(subprotocol.as_bytes()).is_some(), "a subprotocol is a token");
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(subprotocol.as_bytes());
+    }
+    if let Some(agreed) = deflate {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        agreed.write_answer(out);
     }
     out.extend_from_slice(b"\r\n\r\n");
 }

@@ -83,6 +83,7 @@ fn config() -> ShardConfig {
         arena_bytes: 1 << 20,
         egress: EgressLimits { bytes_max: limits::EGRESS_BYTES_MAX, total_bytes_max: 16 << 20 },
         message: Limits::default(),
+        deflate: None,
         head_bytes_max: limits::HEAD_BYTES_MAX,
         ingress_total_bytes_max: 1 << 20,
         publish_bytes_max: limits::MESSAGE_BYTES_MAX,

@@ -1,9 +1,10 @@
-// usage: echo.mjs URL LARGEST   Messages of every interesting size come back as they were sent:
-// one at a time, pipelined, and in fragments with pings in between.
+// usage: echo.mjs URL LARGEST [deflate]   Messages of every interesting size come back as they were
+// sent: one at a time, pipelined, and in fragments with pings in between.
 import { Buffer } from 'node:buffer';
 import { close, connect, limit } from './client.mjs';
 
 const [url, largest] = [process.argv[2], Number(process.argv[3])];
+const extension = process.argv[4] === 'deflate' ? 'permessage-deflate' : '';
 const sizes = [0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 16 << 20].filter((n) => n <= largest);
 limit(120);
 
@@ -35,6 +36,7 @@ function fragments(ws, data, isBinary, count) {
 }
 
 const { ws, next } = await connect(url);
+if (ws.extensions !== extension) throw new Error(`agreed on "${ws.extensions}"`);
 const messages = sizes.flatMap((n) => [[text(n), false], [binary(n), true]]);
 
 for (const [data, isBinary] of messages) {

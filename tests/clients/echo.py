@@ -1,4 +1,4 @@
-"""usage: echo.py URL LARGEST   Messages of every interesting size come back as they were sent: one at
+"""usage: echo.py URL LARGEST [deflate]   Messages of every interesting size come back as they were sent: one at
 a time, pipelined, and in fragments."""
 import asyncio, random
 
@@ -19,11 +19,13 @@ def fragments(data, count):
     return [data[at:at + step] for at in range(0, len(data), step)]
 
 
-async def main(url, largest):
+async def main(url, largest, extension=""):
     sizes = [n for n in SIZES if n <= int(largest)]
     octets = random.Random(6455).randbytes(max(sizes))
     messages = [make(n) for n in sizes for make in (text, lambda n: octets[:n])]
     async with client.connect(url) as ws:
+        agreed = [type(extension).__name__ for extension in ws.protocol.extensions]
+        assert agreed == (["PerMessageDeflate"] if extension else []), agreed
         for message in messages:
             await ws.send(message)
             assert await ws.recv() == message, f"{len(message)}: not intact"

@@ -250,6 +250,7 @@ fn shard_config() -> ShardConfig {
         arena_bytes: 1 << 20,
         egress: EgressLimits { bytes_max: 1 << 20, total_bytes_max: 16 << 20 },
         message: Limits::default(),
+        deflate: None,
         head_bytes_max: 8192,
         ingress_total_bytes_max: 1 << 20,
         publish_bytes_max: 64 * 1024,

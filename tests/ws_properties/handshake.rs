@@ -62,7 +62,7 @@ fn a_right_request_is_accepted_and_readable() {
     assert_eq!(request.subprotocols().count(), 0);
     let key = check_upgrade(&request).unwrap();
     let mut out = Vec::new();
-    write_accept(&mut out, &key, None);
+    write_accept(&mut out, &key, None, None);
     let expected = "HTTP/1.1 101 Switching Protocols\r\n\
                     Upgrade: websocket\r\nConnection: Upgrade\r\n\
                     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -239,22 +239,23 @@ fn the_two_sides_understand_each_other() {
     assert_eq!(check_upgrade(&request), Ok(key));
     let chosen = request.subprotocols().next();
     let mut response = Vec::new();
-    write_accept(&mut response, &key, chosen);
+    write_accept(&mut response, &key, chosen, None);
     let head_bytes = response.len();
     response.extend(b"\x81\x00");
     for len in 0..head_bytes {
-        let incomplete = parse_response(&response[..len], MAX, &key, chosen);
+        let incomplete = parse_response(&response[..len], MAX, &key, chosen, false);
         assert_eq!(incomplete, Ok(Response::Incomplete));
     }
-    let accepted = Response::Accepted { consumed: head_bytes, subprotocol: Some("v1.json") };
-    assert_eq!(parse_response(&response, MAX, &key, chosen), Ok(accepted));
+    let accepted =
+        Response::Accepted { consumed: head_bytes, subprotocol: Some("v1.json"), deflate: None };
+    assert_eq!(parse_response(&response, MAX, &key, chosen, false), Ok(accepted));
 }
 
 #[test]
 fn a_response_that_does_not_accept() {
     let key = UpgradeKey::from_nonce(KEY);
     let mut valid = Vec::new();
-    write_accept(&mut valid, &key, Some("v1"));
+    write_accept(&mut valid, &key, Some("v1"), None);
     let valid = String::from_utf8(valid).unwrap();
     let rows = [
         ("HTTP/1.1 101", "HTTP/1.0 101", UpgradeFault::NotHttp),
@@ -270,11 +271,15 @@ fn a_response_that_does_not_accept() {
     for (from, to, fault) in rows {
         assert!(valid.contains(from));
         let head = valid.replace(from, to);
-        assert_eq!(parse_response(head.as_bytes(), MAX, &key, Some("v1")), Err(fault), "{head}");
+        assert_eq!(
+            parse_response(head.as_bytes(), MAX, &key, Some("v1"), false),
+            Err(fault),
+            "{head}"
+        );
     }
-    let unoffered = parse_response(valid.as_bytes(), MAX, &key, None);
+    let unoffered = parse_response(valid.as_bytes(), MAX, &key, None, false);
     assert_eq!(unoffered, Err(UpgradeFault::UnofferedSubprotocol));
-    let too_large = parse_response(valid.as_bytes(), 40, &key, Some("v1"));
+    let too_large = parse_response(valid.as_bytes(), 40, &key, Some("v1"), false);
     assert_eq!(too_large, Err(UpgradeFault::HeadTooLarge));
 }
 
@@ -314,10 +319,10 @@ proptest! {
     fn a_response_never_panics(octets in heads(), cut in any::<prop::sample::Index>()) {
         let key = UpgradeKey::from_nonce(KEY);
         let mut response = Vec::new();
-        write_accept(&mut response, &key, Some("v1"));
+        write_accept(&mut response, &key, Some("v1"), None);
         let cut = cut.index(response.len());
         response.truncate(cut);
         response.extend(octets);
-        let _ = parse_response(&response, 300, &key, Some("v1"));
+        let _ = parse_response(&response, 300, &key, Some("v1"), false);
     }
 }

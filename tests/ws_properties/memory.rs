@@ -4,7 +4,8 @@ use crate::support::{Seen, feed_piece, frame};
 use ringwire::limits::{PARTIAL_PAYLOAD_KEPT_BYTES, PARTIALS_POOLED_MAX};
 use ringwire::ws::{Limits, PartialPool, Protocol, Role};
 
-const LIMITS: Limits = Limits { message_bytes_max: 16 << 20, fragments_max: 100 };
+const LIMITS: Limits =
+    Limits { message_bytes_max: 16 << 20, fragments_max: 100, inflate_ratio_max: 200 };
 const MASK: Option<[u8; 4]> = Some([1, 2, 3, 4]);
 /// The state itself, without a payload.
 const STATE_BYTES_MAX: usize = 512;

@@ -206,7 +206,7 @@ proptest! {
     ) {
         let mut bytes = stream.bytes;
         damages.iter().for_each(|one| damage(&mut bytes, one));
-        let limits = Limits { message_bytes_max, fragments_max };
+        let limits = Limits { message_bytes_max, fragments_max, ..Limits::default() };
         feed_all_ways(stream.role, &limits, &bytes, &cuts)?;
     }
 

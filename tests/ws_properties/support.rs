@@ -2,7 +2,7 @@
 
 use ringwire::ws::Limits;
 
-pub(crate) use crate::stream::{Outcome, Seen, feed, feed_piece, frame, oracle};
+pub(crate) use crate::stream::{Outcome, Seen, feed, feed_piece, feed_to, frame, oracle};
 
 /// Cuts `bytes` at the given places.
 pub(crate) fn cut<'a>(bytes: &'a [u8], cuts: &[proptest::sample::Index]) -> Vec<&'a [u8]> {
@@ -13,4 +13,5 @@ pub(crate) fn cut<'a>(bytes: &'a [u8], cuts: &[proptest::sample::Index]) -> Vec<
 }
 
 /// Limits that the generated streams stay under.
-pub(crate) const ROOMY: Limits = Limits { message_bytes_max: 1 << 20, fragments_max: 1000 };
+pub(crate) const ROOMY: Limits =
+    Limits { message_bytes_max: 1 << 20, fragments_max: 1000, inflate_ratio_max: 200 };

@@ -154,8 +154,8 @@ fn what_is_wrong_in_the_file_is_told_with_its_line() {
         ("[hartbeat]", "r.toml:1: unknown section `hartbeat`; did you mean `heartbeat`?"),
         (
             "[cheese]",
-            "r.toml:1: unknown section `cheese`; there are [server], [limits], [heartbeat], \
-             [timeouts], [slow_consumer], [namespaces]",
+            "r.toml:1: unknown section `cheese`; there are [server], [limits], [compression], \
+             [heartbeat], [timeouts], [slow_consumer], [namespaces]",
         ),
         (
             "[namespaces]\nslow_consumer = \"close\"",
