@@ -2,6 +2,8 @@
 # Build and install all peers below .work, and print one line for each: NAME=COMMAND, in which {port}
 # stands for the port. Everything else that is said goes to stderr. What can't be had is skipped and
 # said so. Safe to run again: what is there already is kept.
+#
+#   setup.sh [--js]      only those in JavaScript
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$here/.work
@@ -12,7 +14,9 @@ flock -w 1800 9 || { echo "setup: another setup has not ended in 1800 s" >&2; ex
 skip() { echo "setup: skipped: $*" >&2; }
 
 rust=(floor-uring floor-epoll tokio-tungstenite fastwebsockets tokio-websockets sockudo-ws tokio-uring)
-if cargo build --quiet --locked --release --bins --manifest-path "$here/Cargo.toml" \
+if [ "${1:-}" = --js ]; then
+  :
+elif cargo build --quiet --locked --release --bins --manifest-path "$here/Cargo.toml" \
   --target-dir "$work/target" >&2; then
   for name in "${rust[@]}"; do
     program=$work/target/release/$name

@@ -26,6 +26,7 @@ use crate::ring::{
 };
 use crate::ws::accept_key::UpgradeKey;
 use crate::ws::client::{Response, UpgradeFault, parse_response, write_request};
+use crate::ws::deflate::offer::OFFER;
 use crate::ws::message::{Event, Message};
 use crate::ws::opcode::Opcode;
 use crate::ws::protocol::{Protocol, Role};
@@ -287,7 +288,9 @@ impl Clients {
         let target = self.plan.dialect.request_target(&self.plan.path, topic);
         let mut request = std::mem::take(&mut self.io.scratch);
         request.clear();
-        write_request(&mut request, &self.plan.host, &target, &key, None, &[]);
+        let offer = [("Sec-WebSocket-Extensions", OFFER)];
+        let extra = if self.plan.deflate { &offer[..] } else { &[] };
+        write_request(&mut request, &self.plan.host, &target, &key, None, extra);
         self.io.send_octets(&mut client.link, &request);
         self.io.scratch = request;
         self.arm(slot);
@@ -316,18 +319,30 @@ impl Clients {
         let Stage::Upgrading(opening) = &mut self.table[slot.index()].stage else {
             unreachable!("the caller has looked")
         };
-        let consumed = match parse_response(head, HEAD_BYTES_MAX, &opening.key, None, false) {
+        let offers = self.plan.deflate;
+        let parsed = parse_response(head, HEAD_BYTES_MAX, &opening.key, None, offers);
+        let (consumed, deflate) = match parsed {
             Ok(Response::Incomplete) => {
                 opening.head = head.to_vec();
                 return;
             }
-            Ok(Response::Accepted { consumed, subprotocol: _, deflate: _ }) => consumed,
+            Ok(Response::Accepted { consumed: _, subprotocol: _, deflate: None }) if offers => {
+                let why = || "the server does not agree to compressed messages".into();
+                return self.fail(slot, FaultCause::UpgradeRefused, why);
+            }
+            Ok(Response::Accepted { consumed, subprotocol: _, deflate }) => (consumed, deflate),
             Err(fault) => {
                 return self.fail(slot, blame(fault), || fault.to_string());
             }
         };
         self.io.upgraded(opening.began_ns);
-        let protocol = Protocol::new(Role::Client);
+        let protocol = match deflate {
+            None => Protocol::new(Role::Client),
+            Some(agreement) => {
+                self.table[slot.index()].link.deflate_bits = agreement.send_window_bits;
+                Protocol::with_deflate(Role::Client, agreement)
+            }
+        };
         let topic = self.plan.topic_of(self.first + slot.0);
         match topic.and_then(|topic| self.plan.dialect.subscribe(topic)) {
             Some(request) => {
@@ -391,7 +406,15 @@ impl Clients {
                 }
             };
             let used = step.consumed;
-            let Some(event) = step.event else { return };
+            let Some(event) = step.event else {
+                if !protocol.is_stalled() {
+                    return;
+                }
+                // There is nobody here whom a large message keeps waiting.
+                io.pool.refill();
+                rest = &mut rest[used..];
+                continue;
+            };
             match (event, awaited) {
                 (Event::Message(message), Awaited::Messages) => {
                     scenario.message(io, link, message);

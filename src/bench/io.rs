@@ -11,11 +11,12 @@ use crate::conn::outbox::{Delivered, EgressLimits};
 use crate::conn::{Link, Outbox, Send};
 use crate::limits::{
     BENCH_ARENA_BYTES, BENCH_EGRESS_BYTES_MAX, BENCH_EGRESS_TOTAL_BYTES_MAX,
-    CLIENT_MESSAGE_BYTES_MAX, FRAGMENTS_MAX,
+    CLIENT_MESSAGE_BYTES_MAX, COMPRESSION_LEVEL, FRAGMENTS_MAX,
 };
 use crate::ring::{OpQueue, Staging};
 use crate::ws::close::CloseCode;
-use crate::ws::header::{HEADER_BYTES_MAX, encode_header};
+use crate::ws::deflate::Deflater;
+use crate::ws::header::{HEADER_BYTES_MAX, encode_header, mark_compressed};
 use crate::ws::opcode::Opcode;
 use crate::ws::partial::PartialPool;
 use crate::ws::{Limits, mask};
@@ -30,6 +31,8 @@ pub(super) struct Io {
     pub(super) pool: PartialPool,
     pub(super) prng: Prng,
     pub(super) scratch: Vec<u8>,
+    deflater: Deflater,
+    compressed: Vec<u8>,
     pub(super) message_limits: Limits,
     pub(super) closes_by_reset: bool,
     /// Latency is that of handshakes, not of messages.
@@ -50,9 +53,11 @@ impl Io {
             outbox: Outbox::new(BENCH_ARENA_BYTES, limits),
             ops: OpQueue::new(),
             closes: OpQueue::new(),
-            pool: PartialPool::new(),
+            pool: PartialPool::remembering(),
             prng: Prng::new(seed),
             scratch: Vec::new(),
+            deflater: Deflater::new(COMPRESSION_LEVEL),
+            compressed: Vec::new(),
             message_limits: Limits {
                 message_bytes_max: CLIENT_MESSAGE_BYTES_MAX,
                 fragments_max: FRAGMENTS_MAX,
@@ -77,7 +82,11 @@ impl Io {
         payload.clear();
         write(&mut payload);
         let tag = if opcode.is_control() { Tag::Control } else { Tag::Direct };
-        let taken = self.send_frame(link, opcode, &mut payload, tag);
+        let taken = if !opcode.is_control() && link.deflate_bits != 0 {
+            self.send_data(link, opcode, &mut payload)
+        } else {
+            self.send_frame(link, opcode, false, &mut payload, tag)
+        };
         self.scratch = payload;
         if taken.is_err() {
             self.tally.faults.add(FaultCause::Overrun, || {
@@ -168,10 +177,27 @@ impl Io {
         (&mut self.ops, self.outbox.staging())
     }
 
+    /// Sends a message compressed, if that makes it shorter.
+    fn send_data(
+        &mut self,
+        link: &mut Link,
+        opcode: Opcode,
+        payload: &mut [u8],
+    ) -> Result<(), Full> {
+        let mut compressed = std::mem::take(&mut self.compressed);
+        let taken = match self.deflater.compress(payload, link.deflate_bits, &mut compressed) {
+            true => self.send_frame(link, opcode, true, &mut compressed, Tag::Direct),
+            false => self.send_frame(link, opcode, false, payload, Tag::Direct),
+        };
+        self.compressed = compressed;
+        taken
+    }
+
     fn send_frame(
         &mut self,
         link: &mut Link,
         opcode: Opcode,
+        is_compressed: bool,
         payload: &mut [u8],
         tag: Tag,
     ) -> Result<(), Full> {
@@ -179,6 +205,9 @@ impl Io {
         mask::apply(key, 0, payload);
         let mut header = [0; HEADER_BYTES_MAX];
         let len = encode_header(&mut header, true, opcode, payload.len() as u64, Some(key));
+        if is_compressed {
+            mark_compressed(&mut header);
+        }
         self.outbox.send_raw(link, &header[..len], payload, tag).map(|_| ())
     }
 }

@@ -29,6 +29,8 @@ pub struct Plan {
     pub path: String,
     /// What the server speaks.
     pub dialect: Dialect,
+    /// Messages are compressed; a server that does not agree is refused.
+    pub deflate: bool,
     /// Connections opened per second, all rings together; none: as fast as they are taken.
     pub connect_rate: Option<f64>,
     /// How long everybody rests between the last connect and the first message.

@@ -15,7 +15,7 @@ use super::plan::{Plan, Work};
 use super::published::Published;
 use super::report::FaultCause;
 use super::stage::{Board, RingBoard, Stage};
-use super::stamp::{Codec, Form};
+use super::stamp::{Codec, Filler, Form};
 use super::stay::{Handshake, Idle};
 use super::tally::{Schedule, Tally, Window};
 use crate::base::Slot;
@@ -48,6 +48,8 @@ pub(super) struct Seat {
 pub(super) fn run(seat: &Seat, found: impl FnOnce(Tally)) -> io::Result<()> {
     let (first, count) = seat.plan.share_of(seat.ring);
     let plan = &seat.plan;
+    let filler = if plan.deflate { Filler::Words } else { Filler::Random };
+    let codec = |form, bytes| Codec::new(form, bytes, filler);
     match plan.work {
         Work::Idle { topics: _ } => work(seat, &mut Idle, |_, _| {}, found),
         Work::Handshake { .. } => {
@@ -55,13 +57,12 @@ pub(super) fn run(seat: &Seat, found: impl FnOnce(Tally)) -> io::Result<()> {
             work(seat, &mut handshake, |_, _| {}, found)
         }
         Work::Echo { form, bytes, pace } => {
-            let mut echo = Echo::new(plan, Codec::new(form, bytes), pace, first, count);
+            let mut echo = Echo::new(plan, codec(form, bytes), pace, first, count);
             work(seat, &mut echo, |_, _| {}, found)
         }
         Work::Fanout(shape) => {
             let form: Form = plan.dialect.form();
-            let codec = Codec::new(form, shape.bytes);
-            let mut fanout = Fanout::new(plan, shape, codec, first, count);
+            let mut fanout = Fanout::new(plan, shape, codec(form, shape.bytes), first, count);
             work(seat, &mut fanout, Fanout::announce, found)
         }
     }
@@ -242,6 +243,7 @@ impl Hand<'_> {
                  ring waited for the server to read"
             )
         });
+        self.clients.io.tally.inflated = self.clients.io.pool.take_inflated_counts();
         self.show_slow();
         self.board.show(&self.clients.io.tally);
         self.clients.io.tally

@@ -3,7 +3,8 @@
 //!
 //! A binary payload begins with 16 octets: publisher 32 | sequence 32, then time 48 | check 16. A
 //! text has the same in 32 hexadecimal digits. The filler is a piece of one table; where it begins
-//! depends on the check, so a payload that was mixed with another one does not match.
+//! depends on the check, so a payload that was mixed with another one does not match. Its octets
+//! are random, or, for messages that are to be compressed, like those of JSON.
 
 use crate::base::prng::Prng;
 use crate::ws::opcode::Kind;
@@ -42,6 +43,15 @@ pub enum Form {
     Text,
 }
 
+/// What a filler is a piece of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filler {
+    /// Random characters, which hardly compress.
+    Random,
+    /// Names and numbers as in a document, which does.
+    Words,
+}
+
 /// Writes and reads payloads of one form and size.
 #[derive(Clone, Debug)]
 pub struct Codec {
@@ -52,16 +62,13 @@ pub struct Codec {
 
 impl Codec {
     /// Payloads of `bytes` octets, which is checked against the form's minimum.
-    pub fn new(form: Form, bytes: usize) -> Codec {
+    pub fn new(form: Form, bytes: usize, filler: Filler) -> Codec {
         assert!(bytes >= form.bytes_min(), "a payload has room for its stamp");
         let mut prng = Prng::new(0x5249_4e47);
-        let printable = |prng: &mut Prng| loop {
-            let octet = b' ' + prng.below(95) as u8;
-            if !matches!(octet, b'"' | b'\\' | 127) {
-                return octet;
-            }
+        let table = match filler {
+            Filler::Random => (0..bytes + OFFSETS).map(|_| printable(&mut prng)).collect(),
+            Filler::Words => words(&mut prng, bytes + OFFSETS).into(),
         };
-        let table = (0..bytes + OFFSETS).map(|_| printable(&mut prng)).collect();
         Codec { form, bytes, table }
     }
 
@@ -120,6 +127,29 @@ impl Form {
             Form::Text => TEXT_BYTES_MIN,
         }
     }
+}
+
+fn printable(prng: &mut Prng) -> u8 {
+    loop {
+        let octet = b' ' + prng.below(95) as u8;
+        if !matches!(octet, b'"' | b'\\' | 127) {
+            return octet;
+        }
+    }
+}
+
+/// Quotes as prices are sent, with apostrophes for what JSON has quotation marks for.
+fn words(prng: &mut Prng, len: usize) -> Vec<u8> {
+    const NAMES: [&str; 8] = ["symbol", "bid", "ask", "last", "volume", "open", "high", "low"];
+    let mut out = Vec::with_capacity(len + 32);
+    while out.len() < len {
+        for name in NAMES {
+            let number = 100_000 + prng.below(900_000);
+            out.extend_from_slice(format!("'{name}':{number},").as_bytes());
+        }
+    }
+    out.truncate(len);
+    out
 }
 
 fn encode(stamp: Stamp) -> ([u8; 16], u16) {
@@ -186,8 +216,11 @@ mod tests {
             flip in 1..=255_u8,
         ) {
             let stamp = Stamp { publisher, sequence, sent_ns };
-            for form in [Form::Binary, Form::Text] {
-                let codec = Codec::new(form, bytes);
+            let all = [Form::Binary, Form::Text].map(|form| {
+                [(form, Filler::Random), (form, Filler::Words)]
+            });
+            for (form, filler) in all.into_iter().flatten() {
+                let codec = Codec::new(form, bytes, filler);
                 let mut payload = Vec::new();
                 codec.write(&mut payload, stamp);
                 prop_assert_eq!(payload.len(), bytes);
@@ -204,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_change_of_the_header_is_nearly_always_called_corrupt() {
-        let codec = Codec::new(Form::Binary, 64);
+        let codec = Codec::new(Form::Binary, 64, Filler::Random);
         let mut payload = Vec::new();
         codec.write(&mut payload, Stamp { publisher: 7, sequence: 99, sent_ns: 123_456_789 });
         let mut unseen = 0;
@@ -218,10 +251,12 @@ mod tests {
 
     #[test]
     fn a_text_can_stand_in_json() {
-        let codec = Codec::new(Form::Text, 5000);
-        let mut text = Vec::new();
-        codec.write(&mut text, Stamp { publisher: 1, sequence: 2, sent_ns: 3 });
-        let text = String::from_utf8(text).unwrap();
-        assert_eq!(serde_json::to_string(&text).unwrap(), format!("\"{text}\""));
+        for filler in [Filler::Random, Filler::Words] {
+            let codec = Codec::new(Form::Text, 5000, filler);
+            let mut text = Vec::new();
+            codec.write(&mut text, Stamp { publisher: 1, sequence: 2, sent_ns: 3 });
+            let text = String::from_utf8(text).unwrap();
+            assert_eq!(serde_json::to_string(&text).unwrap(), format!("\"{text}\""));
+        }
     }
 }

@@ -39,6 +39,8 @@ struct Totals {
     window_received: u64,
     sent: u64,
     received: u64,
+    inflated_messages: u64,
+    inflated_bytes: u64,
     faults: FaultLog,
     latency: LatencyHistogram,
 }
@@ -87,6 +89,9 @@ pub(super) fn report(plan: &Plan, seen: Observed, tallies: &[Tally]) -> Report {
             sent_per_second: per(totals.window_sent, seen.seconds),
             received_per_second: per(totals.window_received, seen.seconds),
             bytes_per_message: bytes as u64,
+            compressed_total: plan.deflate.then_some(totals.inflated_messages),
+            compressed_bytes_per_message: (totals.inflated_messages > 0)
+                .then(|| totals.inflated_bytes as f64 / totals.inflated_messages as f64),
         }),
         latency_us: None,
         percentiles: Vec::new(),
@@ -155,6 +160,8 @@ impl Totals {
             window_received: sum(|tally| tally.window_received),
             sent: sum(|tally| tally.sent),
             received: sum(|tally| tally.received),
+            inflated_messages: sum(|tally| tally.inflated.messages),
+            inflated_bytes: sum(|tally| tally.inflated.bytes_in),
             faults: FaultLog::default(),
             latency: LatencyHistogram::new(),
         };
@@ -200,6 +207,7 @@ fn settings(plan: &Plan) -> Settings {
         timeout_seconds: Some(plan.timeout.as_secs_f64()),
         bytes: bytes_of(plan).map(|bytes| bytes as u64),
         protocol: Some(plan.dialect.as_str().to_owned()),
+        compression: plan.deflate.then(|| "permessage-deflate".to_owned()),
         ..Settings::default()
     };
     match plan.work {

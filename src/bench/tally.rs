@@ -2,6 +2,7 @@
 
 use super::histogram::LatencyRecorder;
 use super::report::FaultLog;
+use crate::ws::partial::InflatedCounts;
 
 /// A span of the run's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub(super) struct Tally {
     pub(super) received: u64,
     pub(super) window_received: u64,
     pub(super) pings: u64,
+    /// Messages that came compressed, over the whole run.
+    pub(super) inflated: InflatedCounts,
     /// Receives that found no buffer.
     pub(super) starved: u64,
     pub(super) faults: FaultLog,
@@ -76,6 +79,7 @@ impl Tally {
             received: 0,
             window_received: 0,
             pings: 0,
+            inflated: InflatedCounts::default(),
             starved: 0,
             faults: FaultLog::default(),
             latency: LatencyRecorder::new(),

@@ -52,6 +52,9 @@ pub struct CommonArgs {
     /// Connections opened per second, at most
     #[arg(long, value_name = "N", value_parser = positive)]
     pub connect_rate: Option<f64>,
+    /// Compress messages (permessage-deflate), which the server has to agree to
+    #[arg(long)]
+    pub deflate: bool,
     /// How long an answer to a connect, an upgrade, a subscription or a close may take
     #[arg(long, default_value = "30s", value_parser = duration)]
     pub timeout: Duration,

@@ -109,6 +109,7 @@ fn base(
         host: url.host,
         path: url.target,
         dialect: Dialect::Plain,
+        deflate: common.deflate,
         connect_rate: common.connect_rate,
         hold: Duration::ZERO,
         warmup: window.warmup,

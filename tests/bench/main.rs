@@ -8,6 +8,7 @@
 mod common;
 
 mod closing;
+mod deflate;
 mod ends;
 mod faults;
 mod faulty;

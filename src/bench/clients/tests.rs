@@ -30,6 +30,7 @@ impl Play {
             host: "host".into(),
             path: "/".into(),
             dialect: crate::bench::Dialect::Plain,
+            deflate: false,
             connect_rate: None,
             hold: Duration::ZERO,
             warmup: Duration::ZERO,

@@ -26,7 +26,7 @@ pub enum FaultCause {
     Refused,
     /// No TCP connection came about.
     ConnectFailed,
-    /// TCP connected, and HTTP said something else than 101.
+    /// TCP connected, and HTTP said something else than 101, or did not agree to compression.
     UpgradeRefused,
     /// The server ended an established connection.
     ClosedEarly,

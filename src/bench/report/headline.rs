@@ -94,6 +94,7 @@ pub fn figures(report: &Report) -> Vec<Figure> {
             figures
         }
     };
+    figures.extend(report.messages.and_then(compressed));
     figures.extend(report.latency_us.iter().flat_map(tail));
     figures.extend(report.server.iter().flat_map(|server| used(report, server)));
     if matches!(report.scenario, Scenario::Echo | Scenario::Fanout) {
@@ -118,6 +119,16 @@ fn sent(label: &'static str, report: &Report) -> Vec<Figure> {
         figure(label, rate(messages.sent_per_second), format!("{} sent", grouped(messages.sent)))
     };
     report.messages.map(one).into_iter().collect()
+}
+
+fn compressed(messages: super::Messages) -> Option<Figure> {
+    let each = messages.compressed_bytes_per_message?;
+    let detail = format!(
+        "of a compressed message on the wire; {} of {} came so",
+        grouped(messages.compressed_total?),
+        grouped(messages.received_total)
+    );
+    Some(figure("mean size", trimmed(bytes(each)), detail))
 }
 
 fn connected(report: &Report) -> Figure {
@@ -184,6 +195,7 @@ pub fn settings(settings: &Settings) -> Vec<(&'static str, String)> {
         ("topics", settings.topics.map(number)),
         ("subscribers per topic", settings.subscribers_per_topic.map(number)),
         ("protocol", settings.protocol.clone()),
+        ("compression", settings.compression.clone()),
         ("payload", settings.bytes.map(|size| trimmed(bytes(size as f64)))),
         ("frames", frames),
         ("in flight", settings.in_flight.map(number)),

@@ -174,6 +174,8 @@ pub struct Settings {
     pub subscribers_per_topic: Option<u64>,
     /// What was spoken above WebSocket: `ringwire` or `plain`.
     pub protocol: Option<String>,
+    /// How messages were compressed: `permessage-deflate`, if at all.
+    pub compression: Option<String>,
     /// How connections were closed: `frame` or `reset`.
     pub close: Option<String>,
 }
@@ -214,6 +216,10 @@ pub struct Messages {
     pub received_per_second: f64,
     /// Payload of each.
     pub bytes_per_message: u64,
+    /// Messages that came compressed in the whole run, if that was agreed on.
+    pub compressed_total: Option<u64>,
+    /// Octets of such a message on the wire, on average.
+    pub compressed_bytes_per_message: Option<f64>,
 }
 
 /// Latency in figures, in microseconds.

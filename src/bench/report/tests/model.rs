@@ -52,6 +52,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "topics",
             "subscribers_per_topic",
             "protocol",
+            "compression",
             "close",
         ],
     ),
@@ -67,6 +68,8 @@ const KEYS: &[(&str, &[&str])] = &[
             "sent_per_second",
             "received_per_second",
             "bytes_per_message",
+            "compressed_total",
+            "compressed_bytes_per_message",
         ],
     ),
     (

@@ -106,6 +106,8 @@ pub(crate) fn echo(seconds: u64) -> Report {
             sent_per_second: messages as f64 / seconds as f64,
             received_per_second: messages as f64 / seconds as f64,
             bytes_per_message: 64,
+            compressed_total: None,
+            compressed_bytes_per_message: None,
         }),
         latency_us: None,
         percentiles: Vec::new(),
