@@ -1,6 +1,7 @@
 //! What happens in a step: what clients say and do, and what befalls them.
 
 use super::client::{Client, Nature};
+use super::deflate::{OFFERS, compressed};
 use super::faults::Canary;
 use super::plan::{Action, Asking, Dialect, Plan};
 use super::run::Sim;
@@ -13,6 +14,8 @@ use crate::ring::ListenerId;
 
 /// Octets that a client may have to write before it says nothing more.
 const UNWRITTEN_BYTES_MAX: usize = 32 * 1024;
+/// Zeros that compress beyond any ratio that is drawn to be met.
+const SPARSE_BYTES: usize = 100_000;
 /// Requests of a flood, at most.
 const FLOOD_MAX: u64 = 100;
 /// Time that passes in a short while, and in a long one.
@@ -122,8 +125,13 @@ impl<H: Handler> Sim<H> {
             let (head, status) = rude_head(&mut self.prng, &self.plan);
             client.say_head(&head, status);
         } else {
-            let fields = "Sec-WebSocket-Protocol: ringwire.v1.json\r\n";
-            client.say_head(&wire::head("/ws", fields), 101);
+            let mut fields = "Sec-WebSocket-Protocol: ringwire.v1.json\r\n".to_owned();
+            client.offers = self.prng.below(3) > 0;
+            if client.offers {
+                let offer = OFFERS[self.prng.below(OFFERS.len() as u64) as usize];
+                fields += &format!("Sec-WebSocket-Extensions: {offer}\r\n");
+            }
+            client.say_head(&wire::head("/ws", &fields), 101);
         }
         self.clients.push(client);
         if nature != Nature::Rude {
@@ -220,7 +228,12 @@ impl<H: Handler> Sim<H> {
     fn say(&mut self, client: usize, opcode: u8, payload: &[u8]) {
         let most = u64::from(self.plan.config.message.fragments_max.min(3));
         let fragments = if self.prng.below(4) == 0 { 1 + self.prng.below(most) } else { 1 };
-        self.clients[client].say_message(opcode, payload, fragments as usize);
+        let client = &mut self.clients[client];
+        if client.deflate.is_some() && !self.is_plain && self.prng.below(4) > 0 {
+            client.say_compressed(opcode, payload, fragments as usize);
+        } else {
+            client.say_message(opcode, payload, fragments as usize);
+        }
     }
 
     fn ping_frame(&mut self, client: usize) {
@@ -231,7 +244,11 @@ impl<H: Handler> Sim<H> {
     }
 
     fn violate(&mut self, client: usize) {
-        let (octets, code) = violation(&mut self.prng, &self.plan);
+        let deflates = self.clients[client].deflate.is_some() && self.prng.below(2) == 0;
+        let (octets, code) = match deflates {
+            true => compressed_violation(&mut self.prng, &self.plan),
+            false => violation(&mut self.prng, &self.plan),
+        };
         self.clients[client].violate(&octets, code);
     }
 
@@ -308,8 +325,10 @@ fn violation(prng: &mut Prng, plan: &Plan) -> (Vec<u8>, u16) {
         _ => [&[FIN | BINARY, 0x80 | 126][..], &announced[6..], &[0; 4]].concat(),
     };
     let fragments = [frame(BINARY, b""), frame(0, b"").repeat(3)].concat();
+    // Where compression may have been agreed on, another bit.
+    let reserved = if plan.config.deflate.is_some() { 0x20 } else { wire::RSV1 };
     let table = [
-        (frame(0xc0 | TEXT, b"x"), 1002),
+        (frame(FIN | reserved | TEXT, b"x"), 1002),
         (frame(FIN | 0x3, b"x"), 1002),
         (vec![FIN | TEXT, 1, b'x'], 1002),
         (frame(PING, b"x"), 1002),
@@ -329,4 +348,30 @@ fn violation(prng: &mut Prng, plan: &Plan) -> (Vec<u8>, u16) {
         return (fragments, 1008);
     }
     table[prng.below(table.len() as u64) as usize].clone()
+}
+
+/// The same for who has agreed on compression (RFC 7692, sections 6.1 and 7.2.2).
+fn compressed_violation(prng: &mut Prng, plan: &Plan) -> (Vec<u8>, u16) {
+    let frame = |first: u8, payload: &[u8]| {
+        let mut out = Vec::new();
+        wire::write_frame(&mut out, first, payload);
+        out
+    };
+    let message_bytes_max = plan.config.message.message_bytes_max;
+    let bomb = compressed(&vec![0; message_bytes_max + 1]);
+    let first = frame(wire::RSV1 | TEXT, &compressed(b"abc"));
+    let twice = [first, frame(FIN | wire::RSV1, b"")].concat();
+    let whole = FIN | wire::RSV1;
+    let mut table = vec![
+        (frame(whole | PING, b"x"), 1002),
+        (twice, 1002),
+        (frame(whole | TEXT, b"\xff\xff"), 1007),
+        (frame(whole | BINARY, b"\xf2\x48\xcd"), 1007),
+        (frame(whole | TEXT, &compressed(&[0xff; 100])), 1007),
+        (frame(whole | BINARY, &bomb), 1009),
+    ];
+    if message_bytes_max > SPARSE_BYTES && plan.config.message.inflate_ratio_max < 1000 {
+        table.push((frame(whole | BINARY, &compressed(&[0; SPARSE_BYTES])), 1009));
+    }
+    table.swap_remove(prng.below(table.len() as u64) as usize)
 }

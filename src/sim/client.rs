@@ -3,6 +3,7 @@
 //! Judges everything that the server sends it. Speaks WebSocket by itself ([`super::wire`]), and
 //! what it speaks on top of that is in [`Speech`] or, for the other dialect, in [`Echoes`].
 
+use super::deflate::{Deflate, inflate_message};
 use super::echoes::Echoes;
 use super::plan::Dialect;
 use super::socket::{SocketId, StreamEnd};
@@ -54,6 +55,10 @@ pub(super) struct Client {
     pub(super) nature: Nature,
     pub(super) stage: Stage,
     pub(super) is_stalled: bool,
+    /// It has offered to compress.
+    pub(super) offers: bool,
+    /// The server has agreed.
+    pub(super) deflate: Option<Deflate>,
     tx: Vec<u8>,
     tx_at: usize,
     rx: Vec<u8>,
@@ -82,6 +87,8 @@ impl Client {
             nature,
             stage: Stage::Upgrading { status: 101 },
             is_stalled: false,
+            offers: false,
+            deflate: None,
             tx: Vec::new(),
             tx_at: 0,
             rx: Vec::new(),
@@ -120,6 +127,17 @@ impl Client {
     pub(super) fn say(&mut self, first: u8, payload: &[u8]) {
         assert!(self.may_speak());
         wire::write_frame(&mut self.tx, first, payload);
+    }
+
+    /// Says a message in so many fragments, compressed if that was agreed on.
+    pub(super) fn say_compressed(&mut self, opcode: u8, payload: &[u8], fragments: usize) {
+        match &mut self.deflate {
+            None => self.say_message(opcode, payload, fragments),
+            Some(deflate) => {
+                let payload = deflate.compress(payload);
+                self.say_message(opcode | wire::RSV1, &payload, fragments);
+            }
+        }
     }
 
     /// Says a message in so many fragments.
@@ -191,9 +209,12 @@ impl Client {
         }
         let mut used = 0;
         while self.stage == Stage::Open
-            && let Some((frame, len)) = wire::parse(&self.rx[used..])?
+            && let Some((mut frame, len)) = wire::parse(&self.rx[used..], self.deflate.is_some())?
         {
             used += len;
+            if frame.is_compressed {
+                frame.payload = inflate_message(&frame.payload)?;
+            }
             self.hear_frame(frame, scene)?;
         }
         self.rx.drain(..used);
@@ -209,6 +230,11 @@ impl Client {
         }
         if status == 101 {
             self.stage = Stage::Open;
+            self.deflate = Deflate::agreed(head)?;
+            let is_due = self.offers && scene.ears.plan.config.deflate.is_some();
+            if self.deflate.is_some() != is_due {
+                return Err(format!("{:?} to what was offered: {}", self.deflate, self.offers));
+            }
         } else {
             // A body follows, and the end.
             self.wants_end = true;

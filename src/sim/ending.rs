@@ -127,6 +127,8 @@ impl<H: Handler> Sim<H> {
 
     /// With nothing in the way, a message reaches everybody in a few turns.
     fn probe(&mut self) -> Verdict {
+        // What is compressed may take turns, and memory that there is not.
+        self.is_plain = true;
         for topic in self.plan.topics.clone() {
             let is_there = |client: &Client| client.speech.places().any(|(of, _)| of == topic);
             if !self.healthy().any(is_there) {

@@ -60,6 +60,7 @@
 
 mod actions;
 mod client;
+mod deflate;
 mod echoes;
 mod ending;
 pub mod fact;

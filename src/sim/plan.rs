@@ -6,10 +6,15 @@ use std::collections::BTreeMap;
 use super::faults::Faults;
 use super::host::HostPlan;
 use crate::base::prng::Prng;
+use crate::conn::compression::CompressionConfig;
 use crate::conn::outbox::EgressLimits;
-use crate::limits::{EGRESS_CONTROL_RESERVE_BYTES, ENVELOPE_BYTES_MAX, FANOUT_BUDGET};
+use crate::limits::{
+    EGRESS_CONTROL_RESERVE_BYTES, ENVELOPE_BYTES_MAX, FANOUT_BUDGET, INFLATE_RATIO_FREE_BYTES,
+};
 use crate::pubsub::policy::{Policies, SlowConsumer};
-use crate::shard::ShardConfig;
+use crate::shard::{DeflateConfig, ShardConfig};
+use crate::ws::deflate::Policy;
+use crate::ws::partial::InflateTurn;
 use crate::ws::protocol::Limits;
 
 /// The topics of all runs: namespaces say which policy they have.
@@ -161,25 +166,31 @@ fn pick<T: Clone>(prng: &mut Prng, of: &[T]) -> T {
 impl Plan {
     /// Draws everything for a seed.
     pub fn draw(prng: &mut Prng) -> Plan {
-        let config = draw_config(prng);
+        let mut config = draw_config(prng);
         let weights = draw_weights(prng);
         let first = prng.below(TOPICS.len() as u64) as usize;
         let end = first + 1 + prng.below((TOPICS.len() - first) as u64) as usize;
         let connections = config.connections_max as usize;
         let shards = 1 + prng.below(4) as u16;
+        let payload_max = pick(prng, &[8, 100, config.message.message_bytes_max as u64 / 2]);
+        // What is published shrinks as much as anything does: it may have to be let through.
+        let ratios =
+            if payload_max > INFLATE_RATIO_FREE_BYTES as u64 { [2000; 2] } else { [2000, 200] };
+        config.message.inflate_ratio_max = pick(prng, &ratios);
         Plan {
             dialect: if prng.below(4) == 0 { Dialect::Echo } else { Dialect::Json },
             default_policy: config.policies.default,
             topics: first..end,
             clients_max: pick(prng, &[3, 8, 20]),
             slow_room: pick(prng, &[64, 600, 5000]),
-            payload_max: pick(prng, &[8, 100, config.message.message_bytes_max as u64 / 2]),
+            payload_max,
             pump: pick(prng, &[200, 600, 1000]),
             turns: pick(prng, &[200, 600, 1000]),
             weights_sum: weights.iter().map(|(_, weight)| weight).sum(),
             weights,
             drains: prng.below(4) == 0,
-            is_ingress_tiny: config.ingress_total_bytes_max < 1 << 20,
+            // What is compressed counts as it came, as what it becomes, and as a window.
+            is_ingress_tiny: config.ingress_total_bytes_max < 1 << 20 || config.deflate.is_some(),
             faults: Faults::draw(prng),
             shards,
             lane_capacity: pick(prng, &[2, 3, 4, 8, 64, 64]),
@@ -251,7 +262,7 @@ fn draw_config(prng: &mut Prng) -> ShardConfig {
             fragments_max: pick(prng, &[1, 3, 1000]),
             ..Limits::default()
         },
-        deflate: None,
+        deflate: draw_deflate(prng),
         head_bytes_max: pick(prng, &[1024, 8192]),
         ingress_total_bytes_max: pick(prng, &[message_bytes_max, 3 * message_bytes_max, 1 << 20]),
         publish_bytes_max: pick(prng, &[message_bytes_max, message_bytes_max, 64]),
@@ -265,6 +276,26 @@ fn draw_config(prng: &mut Prng) -> ShardConfig {
         handshake_timeout_ms: pick(prng, &[200, 10_000]),
         close_timeout_ms: pick(prng, &[200, 5_000]),
     }
+}
+
+/// Half of the runs compress. Turns have room for little, so that messages take many.
+fn draw_deflate(prng: &mut Prng) -> Option<DeflateConfig> {
+    let compression = CompressionConfig {
+        level: pick(prng, &[1, 4, 6]),
+        threshold_bytes: pick(prng, &[1, 64, 512]),
+        turn_bytes_max: pick(prng, &[300, 10_000, 1 << 20]),
+    };
+    let slice_bytes_max = pick(prng, &[16, 500, 256 * 1024]);
+    let bytes_max = slice_bytes_max * pick(prng, &[1, 3, 100]);
+    let policy = Policy {
+        server_window_bits: pick(prng, &[9, 15]),
+        client_window_bits: pick(prng, &[9, 15]),
+        client_takeover: prng.below(2) == 0,
+    };
+    let takeovers_max = pick(prng, &[1, 2, 100]);
+    let inflating = InflateTurn { bytes_max, slice_bytes_max };
+    let config = DeflateConfig { compression, inflating, policy, takeovers_max };
+    (prng.below(2) == 0).then_some(config)
 }
 
 /// Some actions are wholly off, but for those without which nothing happens.

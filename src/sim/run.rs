@@ -109,6 +109,8 @@ pub(super) struct Sim<H: Handler> {
     pub(super) is_draining: bool,
     pub(super) probes: u64,
     pub(super) canary: Option<Canary>,
+    /// Nothing is compressed any more.
+    pub(super) is_plain: bool,
     heard: Vec<u8>,
 }
 
@@ -157,6 +159,7 @@ impl<H: Handler> Sim<H> {
             is_draining: false,
             probes: 0,
             canary: None,
+            is_plain: false,
             heard: Vec::new(),
         }
     }

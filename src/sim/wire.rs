@@ -11,6 +11,8 @@ pub const CLOSE: u8 = 0x8;
 pub const PING: u8 = 0x9;
 /// See [`TEXT`].
 pub const PONG: u8 = 0xa;
+/// The bit of a frame that says that its message is compressed.
+pub const RSV1: u8 = 0x40;
 /// The bit of a frame that ends its message.
 pub const FIN: u8 = 0x80;
 
@@ -21,6 +23,8 @@ const MASK: [u8; 4] = [0x5a, 0x01, 0xff, 0x80];
 pub struct Frame {
     /// Without FIN, which is always set.
     pub opcode: u8,
+    /// What is compressed is not what the message says.
+    pub is_compressed: bool,
     /// Its octets.
     pub payload: Vec<u8>,
 }
@@ -57,9 +61,12 @@ pub fn response_len(octets: &[u8]) -> Option<usize> {
 }
 
 /// The first frame of `octets` and how long it is, if it is whole. `Err`: no server may say that.
-pub fn parse(octets: &[u8]) -> Result<Option<(Frame, usize)>, &'static str> {
+/// `deflates`: compression was agreed on.
+pub fn parse(octets: &[u8], deflates: bool) -> Result<Option<(Frame, usize)>, &'static str> {
     let [first, second, rest @ ..] = octets else { return Ok(None) };
-    if first & 0xf0 != FIN {
+    let is_compressed = first & RSV1 != 0;
+    let may_be = deflates && [TEXT, BINARY].contains(&(first & 0xf));
+    if first & 0xb0 != FIN || (is_compressed && !may_be) {
         return Err("a frame of the server's is whole and has no reserved bits");
     }
     let number = |octets: &[u8]| octets.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet));
@@ -75,5 +82,5 @@ pub fn parse(octets: &[u8]) -> Result<Option<(Frame, usize)>, &'static str> {
         return Err("an opcode that no server sends");
     }
     let Some(payload) = rest.get(start..start + len) else { return Ok(None) };
-    Ok(Some((Frame { opcode, payload: payload.to_vec() }, 2 + start + len)))
+    Ok(Some((Frame { opcode, is_compressed, payload: payload.to_vec() }, 2 + start + len)))
 }

@@ -225,7 +225,7 @@ impl Socket {
     /// The frames that have come whole.
     pub fn take_frames(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
-        while let Some((frame, used)) = wire::parse(self.output()).expect("a frame of a server's") {
+        while let Some((frame, used)) = wire::parse(self.output(), false).expect("a plain frame") {
             self.take_octets(used);
             frames.push(frame);
         }
