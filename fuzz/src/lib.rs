@@ -6,9 +6,11 @@
 //! the same input cut in another way.
 
 mod choices;
+mod compressed;
 mod config;
 mod egress;
 mod header;
+mod inflate;
 mod json;
 mod machine;
 mod naive;
@@ -30,6 +32,8 @@ pub const TARGETS: &[Target] = &[
     ("utf8", utf8::check),
     ("protocol_server", protocol::check_server),
     ("protocol_client", protocol::check_client),
+    ("protocol_deflate", compressed::check),
+    ("inflate", inflate::check),
     ("upgrade_request", upgrade::check_request),
     ("upgrade_response", upgrade::check_response),
     ("json", json::check),

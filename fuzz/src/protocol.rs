@@ -118,7 +118,7 @@ fn build(role: Role, choices: &mut Choices<'_>) -> Vec<u8> {
 }
 
 /// Pieces of lengths between 1 and 1, 16 or 4096.
-fn cut(mut stream: &[u8], seed: u64) -> Vec<&[u8]> {
+pub(crate) fn cut(mut stream: &[u8], seed: u64) -> Vec<&[u8]> {
     let mut prng = Prng::new(seed);
     let mut pieces = Vec::new();
     while !stream.is_empty() {

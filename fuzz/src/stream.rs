@@ -4,6 +4,7 @@
 use std::io::{Cursor, Read, Write};
 
 use ringwire::ws::deflate::Inflater;
+use ringwire::ws::partial::InflateTurn;
 use ringwire::ws::{Event, Kind, Limits, PartialPool, PeerFault, Protocol, Role};
 use tungstenite::protocol::{Role as OracleRole, WebSocket, WebSocketConfig};
 
@@ -62,11 +63,21 @@ pub(crate) fn feed<'p>(
 
 /// The same for a protocol that was made elsewhere.
 pub(crate) fn feed_to<'p>(
-    mut protocol: Protocol,
+    protocol: Protocol,
     limits: &Limits,
     pieces: impl IntoIterator<Item = &'p [u8]>,
 ) -> Outcome {
-    let (mut pool, deflates) = (PartialPool::new(), protocol.deflate().is_some());
+    feed_in_turns(protocol, InflateTurn::default(), limits, pieces)
+}
+
+/// The same in turns that have room for so much inflating.
+pub(crate) fn feed_in_turns<'p>(
+    mut protocol: Protocol,
+    turn: InflateTurn,
+    limits: &Limits,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> Outcome {
+    let (mut pool, deflates) = (PartialPool::inflating(turn), protocol.deflate().is_some());
     let mut outcome = Outcome { seen: Vec::new(), fault: None };
     for piece in pieces {
         outcome.fault =
@@ -103,9 +114,16 @@ pub(crate) fn feed_piece(
         let event = step.event.map(Seen::of);
         let kept_bytes_max = ringwire::limits::PARTIAL_PAYLOAD_KEPT_BYTES;
         let buffer_bytes_max = limits.message_bytes_max.max(kept_bytes_max);
-        // As it came, and what it became.
-        let buffers = if protocol.deflate().is_some() { 2 } else { 1 };
-        let held_bytes_max = STATE_BYTES_MAX + buffers * buffer_bytes_max;
+        let held_bytes_max = STATE_BYTES_MAX
+            + match protocol.deflate() {
+                None => buffer_bytes_max,
+                // As it came, what it became, what was before it, and what makes it so.
+                Some(agreement) => {
+                    let window_bytes = if agreement.recv_takeover { 1 << 15 } else { 0 };
+                    let payload_bytes_max = buffer_bytes_max + buffer_bytes_max / 16 + 128;
+                    payload_bytes_max + buffer_bytes_max + window_bytes + Inflater::HEAP_BYTES
+                }
+            };
         assert!(protocol.partial_bytes() <= held_bytes_max, "no more than the limits allow");
         let Some(event) = event else {
             if protocol.is_stalled() {
