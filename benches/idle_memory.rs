@@ -8,6 +8,7 @@
 //! ```text
 //! cargo bench --bench idle_memory                                           15,000 on one shard
 //! cargo bench --bench idle_memory -- --connections 100000 --shards 8
+//! cargo bench --bench idle_memory -- --deflate      without and with compression agreed on
 //! ```
 //!
 //! `--hold-seconds` says how long all are held before the second look (30: heartbeats have come by
@@ -37,6 +38,8 @@ struct Plan {
     connections: u32,
     shards: u32,
     hold: Duration,
+    /// All agree on compression, and send a compressed message before they idle.
+    deflates: bool,
 }
 
 fn main() {
@@ -51,21 +54,31 @@ fn main() {
     };
     let is_bench = args.iter().any(|arg| arg == "--bench");
     let (connections, seconds) = if is_bench { (15_000, 30) } else { (50, 0) };
-    measure(&Plan {
+    let plan = |deflates| Plan {
         connections: number("--connections", connections),
         shards: number("--shards", 1),
         hold: Duration::from_secs(number("--hold-seconds", seconds).into()),
-    });
+        deflates,
+    };
+    if is_bench && !args.iter().any(|arg| arg == "--deflate") {
+        measure(&plan(false));
+        return;
+    }
+    let [plain, compressing] = [false, true].map(|deflates| measure(&plan(deflates)).resident());
+    println!(
+        "with compression agreed on {compressing} bytes each, without {plain}: {:+}",
+        compressing as i64 - plain as i64
+    );
 }
 
-fn measure(plan: &Plan) {
+fn measure(plan: &Plan) -> Memory {
     let deadline = Deadline::after(LIMIT);
     let server = start(plan);
     let before = Memory::at_rest(server.pid(), deadline);
     let start = Instant::now();
     let holders: Vec<Process> = sizes(plan.connections)
         .enumerate()
-        .map(|(index, size)| start_holder(index, size, server.ws.port()))
+        .map(|(index, size)| start_holder(index, size, server.ws.port(), plan.deflates))
         .collect();
     let (mut established, mut failed) = (0, 0);
     for holder in &holders {
@@ -81,10 +94,14 @@ fn measure(plan: &Plan) {
     let after = Memory::at_rest(server.pid(), deadline);
     let open = server.metric("ringwire_connections_open", &[]);
     println!("held for {} s, then {open} are open", plan.hold.as_secs());
-    println!("before  {before}\nafter   {after}\neach    {}", after.since(before, established));
+    let each = after.since(before, established);
+    println!("before  {before}\nafter   {after}\neach    {each}");
     assert_eq!((established, failed), (plan.connections, 0), "not all could be opened");
     assert_eq!(open, f64::from(established), "not all could be held");
+    let agreed = server.metric("ringwire_compression_agreed_total", &[]);
+    assert_eq!(agreed, if plan.deflates { open } else { 0.0 }, "not all have agreed");
     assert!(deadline.left().is_some(), "took longer than {LIMIT:?}");
+    each
 }
 
 fn start(plan: &Plan) -> Server {
@@ -98,6 +115,7 @@ fn start(plan: &Plan) -> Server {
         &shards,
         "--max-connections",
         &connections_max,
+        if plan.deflates { "--compression=true" } else { "--compression=false" },
     ])
 }
 
@@ -107,11 +125,12 @@ fn sizes(connections: u32) -> impl Iterator<Item = u32> {
     (0..children).map(move |index| PER_HOLDER.min(connections - index * PER_HOLDER))
 }
 
-fn start_holder(index: usize, size: u32, port: u16) -> Process {
+fn start_holder(index: usize, size: u32, port: u16, deflates: bool) -> Process {
     let mut command = Command::new(std::env::current_exe().expect("our own path"));
     let octet = u8::try_from(index + 1).expect("few children");
     let target = format!("127.0.0.{octet}:{port}");
     let seconds = LIMIT.as_secs().to_string();
-    command.args([holder::ARGUMENT, &target, &size.to_string(), &seconds]);
+    let deflates = deflates.to_string();
+    command.args([holder::ARGUMENT, &target, &size.to_string(), &seconds, &deflates]);
     Process::spawn(&format!("holder {index}"), &mut command)
 }

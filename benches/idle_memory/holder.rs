@@ -29,9 +29,13 @@ struct Holder {
     lost: usize,
 }
 
-/// Arguments: address, connections, seconds after which the child ends by itself.
+/// Arguments: address, connections, seconds after which the child ends by itself, and whether
+/// compression is agreed on.
 pub(crate) fn hold(args: &[String]) {
-    let [addr, count, seconds] = args else { panic!("{ARGUMENT} ADDRESS COUNT SECONDS") };
+    let [addr, count, seconds, deflates] = args else {
+        panic!("{ARGUMENT} ADDRESS COUNT SECONDS DEFLATES")
+    };
+    let first_words = first_words(deflates.parse().expect("true or false"));
     let addr: SocketAddr = addr.parse().expect("an address");
     let count: usize = count.parse().expect("how many to hold");
     let deadline = Deadline::after(Duration::from_secs(seconds.parse().expect("seconds")));
@@ -39,7 +43,7 @@ pub(crate) fn hold(args: &[String]) {
     let mut holder = Holder { epoll, held: Vec::with_capacity(count), lost: 0 };
     while holder.held.len() < count && deadline.left().is_some() {
         for _ in 0..BATCH.min(count - holder.held.len()) {
-            holder.open(addr);
+            holder.open(addr, &first_words);
         }
         holder.answer_pings(EpollTimeout::ZERO);
     }
@@ -50,8 +54,8 @@ pub(crate) fn hold(args: &[String]) {
 }
 
 impl Holder {
-    fn open(&mut self, addr: SocketAddr) {
-        let stream = greet(addr).ok();
+    fn open(&mut self, addr: SocketAddr, first_words: &[u8]) {
+        let stream = greet(addr, first_words).ok();
         if let Some(stream) = &stream {
             let place = EpollEvent::new(EpollFlags::EPOLLIN, self.held.len() as u64);
             self.epoll.add(stream, place).expect("a new descriptor");
@@ -75,14 +79,24 @@ impl Holder {
     }
 }
 
+/// A head and a subscription. The frame may follow the head at once: the server reads a stream.
+fn first_words(deflates: bool) -> Vec<u8> {
+    let head = upgrade_head("/ws");
+    if !deflates {
+        return [head.as_bytes(), &Frame::text(SUBSCRIBE).octets()].concat();
+    }
+    let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
+    let head = head.replace("\r\n\r\n", offer);
+    let payload = miniz_oxide::deflate::compress_to_vec(SUBSCRIBE.as_bytes(), 6);
+    [head.as_bytes(), &Frame::text(payload).reserved(4).octets()].concat()
+}
+
 /// Opens and subscribes.
-fn greet(addr: SocketAddr) -> std::io::Result<TcpStream> {
+fn greet(addr: SocketAddr, first_words: &[u8]) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&addr, SOON)?;
     stream.set_read_timeout(Some(SOON))?;
     stream.set_nodelay(true)?;
-    // The frame may follow the head at once: the server reads a stream.
-    let subscribe = Frame::text(SUBSCRIBE).octets();
-    stream.write_all(&[upgrade_head("/ws").as_bytes(), &subscribe].concat())?;
+    stream.write_all(first_words)?;
     let mut greeting = Vec::with_capacity(GREETING_BYTES_MAX);
     let mut octets = [0; GREETING_BYTES_MAX];
     let answer = b"\"subscribed\"";

@@ -49,6 +49,11 @@ impl Memory {
         Memory { resident: bytes("Rss:"), anonymous: bytes("Anonymous:") }
     }
 
+    /// What the process occupies.
+    pub(crate) fn resident(self) -> u64 {
+        self.resident
+    }
+
     /// What has come since `before`, for each of `count`.
     pub(crate) fn since(self, before: Memory, count: u32) -> Memory {
         let each = |now: u64, then: u64| now.saturating_sub(then) / u64::from(count.max(1));

@@ -100,6 +100,54 @@ fn a_shard_echoes_messages_that_straddle_receives_without_allocating() {
     assert_eq!(allocations, 0, "{STEADY} messages in two receives each");
 }
 
+/// A message that a client sends compressed.
+fn compressed_frame() -> Vec<u8> {
+    let message = br#"{"symbol":"ABC","bid":1.2345,"ask":1.2346},"#.repeat(40);
+    let mut sent = frame(&miniz_oxide::deflate::compress_to_vec(&message, 6));
+    sent[0] |= 0x40;
+    sent
+}
+
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+
+#[test]
+fn a_shard_echoes_compressed_messages_without_allocating() {
+    let (mut machine, sent) = (rig::Machine::compressing(), compressed_frame());
+    machine.open_with(0, OFFER);
+    let mut received = sent.clone();
+    let allocations = in_steady_state(|_| {
+        received.copy_from_slice(&sent);
+        machine.receive(&mut received);
+        machine.turn();
+        assert_eq!(machine.sent()[0], 0xc2, "the echo is not compressed");
+    });
+    assert_eq!(allocations, 0, "{STEADY} compressed messages");
+}
+
+/// Heap octets of a connection that was opened with these fields, has had a message back, and
+/// idles.
+fn held_by_an_idle_connection(fields: &str, sent: &[u8]) -> i64 {
+    let mut machine = rig::Machine::compressing();
+    let mut held = Vec::with_capacity(rig::CONNECTIONS_MAX as usize);
+    for file in 0..rig::CONNECTIONS_MAX as usize {
+        machine.open_with(file, fields);
+        machine.receive_from(file, &mut sent.to_vec());
+        machine.turn();
+        assert_eq!(machine.sent()[0], sent[0], "compressed like what was sent");
+        held.push(counting::held());
+    }
+    // What the first ones have led to is the shard's.
+    let first = held.len() / 2;
+    (held[held.len() - 1] - held[first]) / (held.len() - 1 - first) as i64
+}
+
+#[test]
+fn an_idle_connection_holds_no_more_where_compression_was_agreed_on() {
+    let plain = held_by_an_idle_connection("", &frame(&[b'x'; 1000]));
+    let compressed = held_by_an_idle_connection(OFFER, &compressed_frame());
+    assert!((compressed - plain).abs() <= 8, "{compressed} octets instead of {plain}");
+}
+
 /// Sends `count` messages, `pipelined` at a time, and takes their echoes.
 fn talk(addr: SocketAddr, count: u64, pipelined: usize) {
     let mut stream = TcpStream::connect(addr).expect("the ring accepts");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringwire::base::{ConnKey, Now, ShardId};
+use ringwire::conn::compression::CompressionConfig;
 use ringwire::conn::outbox::EgressLimits;
 use ringwire::handler::{Ctx, Handler};
 use ringwire::limits;
@@ -19,8 +20,10 @@ use ringwire::ring::{
 };
 use ringwire::session::{JsonHandler, SessionConfig};
 use ringwire::shard::mailbox::{Mailbox, mesh};
-use ringwire::shard::{Admission, Shard, ShardConfig, Sleep};
+use ringwire::shard::{Admission, DeflateConfig, Shard, ShardConfig, Sleep};
+use ringwire::ws::deflate::Policy;
 use ringwire::ws::message::Message;
+use ringwire::ws::partial::InflateTurn;
 use ringwire::ws::protocol::Limits;
 
 pub(crate) const HANDSHAKE: &[u8] =
@@ -33,7 +36,7 @@ const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// a housekeeping.
 const TURN_MS: u64 = 3;
 const HEARTBEAT_MS: u64 = 2_000;
-const CONNECTIONS_MAX: u32 = 32;
+pub(crate) const CONNECTIONS_MAX: u32 = 32;
 
 /// A binary message as a client sends it.
 pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
@@ -122,8 +125,37 @@ impl Machine {
     }
 
     fn echoing() -> Machine {
+        Machine::echoing_with(config())
+    }
+
+    fn echoing_with(config: ShardConfig) -> Machine {
         let echoed = Rc::new(Cell::new(0));
-        Machine::bare(Echo { echoed: Rc::clone(&echoed) }, echoed)
+        Machine::bare(Echo { echoed: Rc::clone(&echoed) }, echoed, config)
+    }
+
+    /// A shard that listens, and compresses for who wants it.
+    pub(crate) fn compressing() -> Machine {
+        let compression = CompressionConfig {
+            level: limits::COMPRESSION_LEVEL,
+            threshold_bytes: 1,
+            turn_bytes_max: limits::COMPRESS_BUDGET_BYTES,
+        };
+        let deflate = DeflateConfig {
+            compression,
+            inflating: InflateTurn::default(),
+            policy: Policy::default(),
+            takeovers_max: 0,
+        };
+        let mut machine = Machine::echoing_with(ShardConfig { deflate: Some(deflate), ..config() });
+        machine.turn();
+        machine
+    }
+
+    /// Opens a connection that has these fields in its head as well.
+    pub(crate) fn open_with(&mut self, file: usize, fields: &str) {
+        let head = String::from_utf8_lossy(HANDSHAKE);
+        let head = format!("{}{fields}\r\n", head.strip_suffix("\r\n").expect("a head's end"));
+        self.open_by(file, head.as_bytes());
     }
 }
 
@@ -131,7 +163,7 @@ impl Machine<JsonHandler> {
     /// A shard that serves topics, with connections that all subscribe to `chat:lobby`.
     pub(crate) fn serving(connections: usize) -> Self {
         let handler = JsonHandler::new(SessionConfig::default(), 7);
-        let mut machine = Machine::bare(handler, Rc::default());
+        let mut machine = Machine::bare(handler, Rc::default(), config());
         machine.turn();
         for file in 0..connections {
             machine.open(file);
@@ -147,20 +179,24 @@ impl Machine<JsonHandler> {
 
 impl<H: Handler> Machine<H> {
     fn open(&mut self, file: usize) {
+        self.open_by(file, HANDSHAKE);
+    }
+
+    fn open_by(&mut self, file: usize, head: &[u8]) {
         let (listener, slot) = (ListenerId(0), FileSlot(file as u32));
         self.shard.on(Completion::Accepted { listener, file: slot, peer: PeerAddr::Unknown });
         self.turn();
-        self.receive_from(file, &mut HANDSHAKE.to_vec());
+        self.receive_from(file, &mut head.to_vec());
         self.turn();
         assert!(self.sent().starts_with(b"HTTP/1.1 101 "), "the handshake went wrong");
     }
 
-    fn bare(handler: H, echoed: Rc<Cell<u64>>) -> Self {
+    fn bare(handler: H, echoed: Rc<Cell<u64>>, config: ShardConfig) -> Self {
         let mut mailboxes = mesh(2, limits::LANE_ENTRIES_MIN);
         let control = mailboxes.pop().expect("two mailboxes");
         let mailbox = mailboxes.pop().expect("two mailboxes");
         let now = Now { monotonic_ms: 0, unix_ms: 1_790_000_000_000 };
-        let (config, admission) = (Arc::new(config()), Admission::new(CONNECTIONS_MAX as usize, 1));
+        let (config, admission) = (Arc::new(config), Admission::new(CONNECTIONS_MAX as usize, 1));
         Machine {
             shard: Shard::new(ShardId(0), config, admission, mailbox, handler, 1, now),
             board: Board::new(1),
