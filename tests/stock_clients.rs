@@ -4,60 +4,21 @@
 
 mod common;
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::Once;
 use std::time::Duration;
 
-use common::{JsonClient, Process, SOON, Server, poll};
+use common::{Client, JsonClient, Process, SOON, Server, poll};
 use serde_json::{Value, json};
 
-/// The first run downloads.
-const SETUP_LIMIT: Duration = Duration::from_secs(400);
 /// The scripts have shorter limits of their own.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(150);
 
-/// Which stock client.
-#[derive(Clone, Copy, Debug)]
-enum Client {
-    Node,
-    Python,
-}
-
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
-}
-
-fn set_up() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let mut command = Command::new(folder().join("setup.sh"));
-        Process::spawn("setup.sh", &mut command).succeed(SETUP_LIMIT);
-    });
-}
-
-impl Client {
-    /// Starts one of the scripts.
-    fn run(self, script: &str, arguments: &[&str]) -> Process {
-        set_up();
-        let (interpreter, suffix) = match self {
-            Client::Node => (PathBuf::from("node"), "mjs"),
-            Client::Python => (folder().join(".work/venv/bin/python"), "py"),
-        };
-        let file = folder().join(format!("{script}.{suffix}"));
-        let mut command = Command::new(interpreter);
-        command.arg(file).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
-        Process::spawn(&format!("{script}.{suffix}"), &mut command)
-    }
-
-    /// Publishes with the script and gives the acknowledgement.
-    fn publish(self, server: &Server, topic: &str, data: &Value) -> Value {
-        let mut script = self.run("publish", &[&server.url(), topic, &data.to_string()]);
-        let answer = json_line(&script);
-        script.succeed(SOON);
-        assert_eq!((&answer["type"], &answer["topic"]), (&json!("ack"), &json!(topic)), "{answer}");
-        answer
-    }
+/// Publishes with the script and gives the acknowledgement.
+fn publish(client: Client, server: &Server, topic: &str, data: &Value) -> Value {
+    let mut script = client.run("publish", &[&server.url(), topic, &data.to_string()]);
+    let answer = json_line(&script);
+    script.succeed(SOON);
+    assert_eq!((&answer["type"], &answer["topic"]), (&json!("ack"), &json!(topic)), "{answer}");
+    answer
 }
 
 fn json_line(process: &Process) -> Value {
@@ -113,7 +74,7 @@ fn publish_by_every_way(server: &Server, topic: &str) -> Vec<(Value, Option<Valu
     let mut published = Vec::new();
     for (client, via) in [(Client::Node, "node"), (Client::Python, "python")] {
         let data = json!({"via": via, "text": "gr\u{fc}\u{df}e \u{1f980}"});
-        let ack = client.publish(server, topic, &data);
+        let ack = publish(client, server, topic, &data);
         published.push((data, Some(ack["offset"].clone())));
     }
 

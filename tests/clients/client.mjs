@@ -10,8 +10,9 @@ export function limit(seconds) {
 }
 
 /** An open connection; `next()` gives its messages in order and throws when it has ended. */
-export async function connect(url, protocols = []) {
-  const ws = new WebSocket(url, protocols);
+export async function connect(url, protocols = [], options = {}, onUpgrade = () => {}) {
+  const ws = new WebSocket(url, protocols, options);
+  ws.on('upgrade', onUpgrade);
   const arrived = [];
   let wake = () => {};
   let ended = null;

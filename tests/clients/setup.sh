@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Install the stock clients (npm's ws, Python's websockets) below .work, once: a stamp of what is
-# pinned decides. Safe to run from several tests at a time.
+# Install the stock clients (npm's ws and Bun, what drives Chromium, Python's websockets) below .work,
+# once: a stamp of what is pinned decides. Safe to run from several tests at a time. Chromium itself is
+# the system's.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$here/.work

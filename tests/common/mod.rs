@@ -17,6 +17,7 @@ mod json;
 mod process;
 mod raw;
 mod server;
+mod stock;
 mod witness;
 
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ pub(crate) use json::JsonClient;
 pub(crate) use process::Process;
 pub(crate) use raw::{Event, Head, RawClient, upgrade_head};
 pub(crate) use server::{Server, command, memory_bytes, resident_bytes};
+pub(crate) use stock::Client;
 pub(crate) use witness::Witness;
 
 /// The limit of what should happen at once. Generous, because machines that test are busy; what is
