@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod compression;
 mod effect;
 mod file;
 mod heartbeats;
@@ -52,6 +53,13 @@ effects! {
     "limits.topics_max" => limits::topics_max,
     "limits.recv_buffers" => limits::recv_buffers,
     "limits.recv_buffer_bytes" => limits::recv_buffer_bytes,
+    "compression.enabled" => compression::enabled,
+    "compression.level" => compression::level,
+    "compression.threshold_bytes" => compression::threshold_bytes,
+    "compression.ratio_max" => compression::ratio_max,
+    "compression.server_window_bits" => compression::server_window_bits,
+    "compression.client_window_bits" => compression::client_window_bits,
+    "compression.takeover_connections_max" => compression::takeover_connections_max,
     "heartbeat.interval_ms" => heartbeats::interval,
     "heartbeat.timeout_ms" => heartbeats::timeout,
     "timeouts.handshake_ms" => heartbeats::handshake,
