@@ -12,4 +12,4 @@ pub mod wheel;
 
 pub use error_code::ErrorCode;
 pub use ids::{ConnId, ConnKey, Generation, ShardId, Slot};
-pub use time::{Now, Tick};
+pub use time::{Now, Stopwatch, Tick};

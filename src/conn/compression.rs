@@ -7,6 +7,7 @@ use super::batch::BatchId;
 use super::egress::{Full, Tag};
 use super::link::Link;
 use super::outbox::{EgressLimits, Outbox, Taken};
+use crate::base::Stopwatch;
 use crate::ws::deflate::Deflater;
 use crate::ws::header::{HEADER_BYTES_MAX, encode_header, header_bytes, mark_compressed};
 use crate::ws::opcode::Opcode;
@@ -35,6 +36,8 @@ pub struct CompressionCounts {
     pub given_up: u64,
     /// Messages that were more than the turn had room for.
     pub skipped: u64,
+    /// Microseconds that it took.
+    pub us: u64,
 }
 
 /// See the module's header.
@@ -44,16 +47,21 @@ pub(super) struct Compression {
     payload: Vec<u8>,
     /// Octets that may yet be compressed in this turn.
     budget: usize,
+    stopwatch: Stopwatch,
+    /// Nanoseconds that are in no count yet.
+    ns: u64,
     pub(super) counts: CompressionCounts,
 }
 
 impl Compression {
-    pub(super) fn new(config: CompressionConfig) -> Self {
+    pub(super) fn new(config: CompressionConfig, stopwatch: Stopwatch) -> Self {
         Compression {
             deflater: Deflater::new(config.level),
             config,
             payload: Vec::new(),
             budget: config.turn_bytes_max,
+            stopwatch,
+            ns: 0,
             counts: CompressionCounts::default(),
         }
     }
@@ -73,7 +81,10 @@ impl Compression {
             return None;
         }
         self.budget -= message.len();
-        if !self.deflater.compress(message, window_bits, &mut self.payload) {
+        let start_ns = self.stopwatch.ns();
+        let is_shorter = self.deflater.compress(message, window_bits, &mut self.payload);
+        self.ns += self.stopwatch.ns() - start_ns;
+        if !is_shorter {
             self.counts.given_up += 1;
             return None;
         }
@@ -107,10 +118,11 @@ impl Outbox {
     pub fn compressing(
         arena_bytes: usize,
         limits: EgressLimits,
-        compression: Option<CompressionConfig>,
+        compression: Option<(CompressionConfig, Stopwatch)>,
     ) -> Self {
         let mut outbox = Outbox::new(arena_bytes, limits);
-        outbox.compression = compression.map(Compression::new);
+        outbox.compression =
+            compression.map(|(config, stopwatch)| Compression::new(config, stopwatch));
         outbox
     }
 
@@ -156,7 +168,9 @@ impl Outbox {
 
     /// What was compressed since the last call.
     pub fn take_compression_counts(&mut self) -> CompressionCounts {
-        let compression = self.compression.as_mut();
-        compression.map(|made| std::mem::take(&mut made.counts)).unwrap_or_default()
+        let Some(compression) = &mut self.compression else { return CompressionCounts::default() };
+        let us = compression.ns / 1000;
+        compression.ns %= 1000;
+        CompressionCounts { us, ..std::mem::take(&mut compression.counts) }
     }
 }

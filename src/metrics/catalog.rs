@@ -144,14 +144,17 @@ catalog! {
     EgressQueuedBytes = EGRESS_QUEUED_BYTES;
     IngressPartialBytes = INGRESS_PARTIAL_BYTES;
     CompressionAgreed = COMPRESSION_AGREED;
+    CompressionDeclined = COMPRESSION_DECLINED;
     CompressedMessages = COMPRESSED_MESSAGES;
     CompressedBytesIn = COMPRESSED_BYTES_IN;
     CompressedBytesOut = COMPRESSED_BYTES_OUT;
+    CompressionMicroseconds = COMPRESSION_MICROSECONDS;
     CompressionGivenUp = COMPRESSION_GIVEN_UP;
     CompressionSkipped = COMPRESSION_SKIPPED;
     InflatedMessages = INFLATED_MESSAGES;
     InflatedBytesIn = INFLATED_BYTES_IN;
     InflatedBytesOut = INFLATED_BYTES_OUT;
+    InflateMicroseconds = INFLATE_MICROSECONDS;
     InflateStalls = INFLATE_STALLS;
     ReadsPaused = READS_PAUSED;
     FastSends = FAST_SENDS;

@@ -115,12 +115,16 @@ families! {
         "Octets held of messages that are not complete, over all connections.");
     COMPRESSION_AGREED = counter("ringwire_compression_agreed_total",
         "Connections that agreed on permessage-deflate.");
+    COMPRESSION_DECLINED = counter("ringwire_compression_declined_total",
+        "Connections whose offers of permessage-deflate could not be met, and that go without.");
     COMPRESSED_MESSAGES = counter("ringwire_compressed_messages_total",
         "Messages compressed; one for many subscribers counts once for each size of window.");
     COMPRESSED_BYTES_IN = counter("ringwire_compressed_bytes_in_total",
         "Octets of those messages before.");
     COMPRESSED_BYTES_OUT = counter("ringwire_compressed_bytes_out_total",
         "Octets of those messages after.");
+    COMPRESSION_MICROSECONDS = counter("ringwire_compression_microseconds_total",
+        "Time spent on compressing.");
     COMPRESSION_GIVEN_UP = counter("ringwire_compression_given_up_total",
         "Messages sent as they were because compressing did not make them shorter.");
     COMPRESSION_SKIPPED = counter("ringwire_compression_skipped_total",
@@ -131,6 +135,8 @@ families! {
         "Octets of those messages as received.");
     INFLATED_BYTES_OUT = counter("ringwire_inflated_bytes_out_total",
         "Octets of those messages when inflated.");
+    INFLATE_MICROSECONDS = counter("ringwire_inflate_microseconds_total",
+        "Time spent on inflating.");
     INFLATE_STALLS = counter("ringwire_inflate_stalls_total",
         "Times that a message took more inflating than one turn has room for.");
     READS_PAUSED = counter("ringwire_reads_paused_total",

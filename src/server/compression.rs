@@ -1,5 +1,9 @@
 //! What an operator may set of compressed messages (permessage-deflate, RFC 7692).
 
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use crate::base::Stopwatch;
 use crate::conn::compression::CompressionConfig;
 use crate::limits::{
     COMPRESS_BUDGET_BYTES, COMPRESSION_LEVEL, COMPRESSION_THRESHOLD_BYTES, INFLATE_RATIO_MAX,
@@ -25,6 +29,12 @@ pub struct Compression {
     pub client_window_bits: u8,
     /// Connections that may refer to their earlier messages.
     pub takeover_connections_max: u32,
+}
+
+/// Nanoseconds since the first call.
+fn monotonic_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
 impl Default for Compression {
@@ -58,6 +68,7 @@ impl Compression {
                 client_takeover: self.takeover_connections_max > 0,
             },
             takeovers_max: self.takeover_connections_max.div_ceil(shards.into()),
+            stopwatch: Stopwatch(monotonic_ns),
         })
     }
 

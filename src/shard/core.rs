@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::admission::Admission;
 use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
-use crate::base::{ConnKey, Now, ShardId, Tick};
+use crate::base::{ConnKey, Now, ShardId, Stopwatch, Tick};
 use crate::conn::compression::CompressionConfig;
 use crate::conn::outbox::EgressLimits;
 use crate::conn::{CloseReason, Outbox};
@@ -70,7 +70,7 @@ pub struct ShardConfig {
 const TAKEOVER_BYTES: usize = (1 << WINDOW_BITS_MAX) + 1024;
 
 /// Compressed messages of a shard (RFC 7692).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct DeflateConfig {
     /// What clients are sent.
     pub compression: CompressionConfig,
@@ -81,6 +81,8 @@ pub struct DeflateConfig {
     /// Connections of this shard that may refer to their earlier messages, each at the price of a
     /// window; those beyond are told not to.
     pub takeovers_max: u32,
+    /// Tells how long compressing and inflating take.
+    pub stopwatch: Stopwatch,
 }
 
 /// What a handler has asked for, to be done when it has returned.

@@ -1,5 +1,6 @@
 //! Compressed messages through a shard, held against another implementation of deflate (miniz).
 
+use crate::base::Stopwatch;
 use crate::conn::compression::CompressionConfig;
 use crate::handler::{Ctx, Handler, Message};
 use crate::limits::{COMPRESS_BUDGET_BYTES, INFLATE_BUDGET_BYTES, INFLATE_SLICE_BYTES};
@@ -39,6 +40,7 @@ fn config(policy: Policy, takeovers_max: u32) -> ShardConfig {
         inflating: InflateTurn::default(),
         policy,
         takeovers_max,
+        stopwatch: Stopwatch::STILL,
     });
     config
 }

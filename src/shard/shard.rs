@@ -13,7 +13,7 @@ use super::core::{Command, Core, Life, ShardConfig};
 use super::mailbox::Mailbox;
 use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
-use crate::base::{ConnKey, Now, ShardId, Slot, Tick};
+use crate::base::{ConnKey, Now, ShardId, Slot, Stopwatch, Tick};
 use crate::conn::io_state::RecvOrder;
 use crate::conn::{Deadline, Outbox, Pause, Recv, Stage, Table};
 use crate::handler::Handler;
@@ -69,6 +69,9 @@ impl<H: Handler> Shard<H> {
         let mut prng = Prng::new(seed);
         let mailbox_words = mailbox.ready_words();
         let home = Home::new(config.home_topics_max, TOPIC_IDLE_MS_MAX, prng.next_u64());
+        let mut pool =
+            PartialPool::inflating(config.deflate.map(|it| it.inflating).unwrap_or_default());
+        pool.stopwatch = config.deflate.map_or(Stopwatch::STILL, |it| it.stopwatch);
         let core = Core {
             me,
             shards: mailbox.participants() - 1,
@@ -77,14 +80,14 @@ impl<H: Handler> Shard<H> {
             outbox: Outbox::compressing(
                 config.arena_bytes,
                 config.egress,
-                config.deflate.map(|deflate| deflate.compression),
+                config.deflate.map(|deflate| (deflate.compression, deflate.stopwatch)),
             ),
             mailbox,
             press: Press::default(),
             registry: Registry::new(slots, config.topics_max),
             counters: ShardCounters::new(),
             wheel: Wheel::new(slots, now.tick()),
-            pool: PartialPool::inflating(config.deflate.map(|it| it.inflating).unwrap_or_default()),
+            pool,
             inflating: Vec::new(),
             takeovers: 0,
             prng,
@@ -439,12 +442,14 @@ impl<H: Handler> Shard<H> {
         counters.add(Metric::CompressedMessages, compressed.messages);
         counters.add(Metric::CompressedBytesIn, compressed.bytes_in);
         counters.add(Metric::CompressedBytesOut, compressed.bytes_out);
+        counters.add(Metric::CompressionMicroseconds, compressed.us);
         counters.add(Metric::CompressionGivenUp, compressed.given_up);
         counters.add(Metric::CompressionSkipped, compressed.skipped);
         let inflated = self.core.pool.take_inflated_counts();
         counters.add(Metric::InflatedMessages, inflated.messages);
         counters.add(Metric::InflatedBytesIn, inflated.bytes_in);
         counters.add(Metric::InflatedBytesOut, inflated.bytes_out);
+        counters.add(Metric::InflateMicroseconds, inflated.us);
     }
 
     fn sleep(&mut self) -> Sleep {

@@ -7,7 +7,7 @@ use crate::conn::{Deadline, PartialHead, Phase, Stage, Trigger};
 use crate::handler::{Accept, Handler, Upgrade};
 use crate::metrics::{Metric, Timing};
 use crate::ring::PeerAddr;
-use crate::ws::deflate::offer::{Agreed, Malformed, negotiate};
+use crate::ws::deflate::offer::{Agreed, Malformed, Negotiated, negotiate};
 use crate::ws::deflate::{Agreement, Policy};
 use crate::ws::protocol::{Protocol, Role};
 use crate::ws::refusal::Refusal;
@@ -107,14 +107,22 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Whether messages may be compressed (RFC 7692, section 5).
-    fn negotiate(&self, request: &Request<'_>) -> Result<Option<Agreed>, Refusal> {
+    fn negotiate(&mut self, request: &Request<'_>) -> Result<Option<Agreed>, Refusal> {
         let Some(config) = self.core.config.deflate else { return Ok(None) };
         let has_room = self.core.takeovers < config.takeovers_max;
         let client_takeover = config.policy.client_takeover && has_room;
         let offers = request.header_values("sec-websocket-extensions");
-        negotiate(offers, &Policy { client_takeover, ..config.policy }).map_err(|Malformed| {
-            Refusal::BadRequest("the Sec-WebSocket-Extensions header field is not valid")
-        })
+        match negotiate(offers, &Policy { client_takeover, ..config.policy }) {
+            Ok(Negotiated::Agreed(agreed)) => Ok(Some(agreed)),
+            Ok(Negotiated::NotOffered) => Ok(None),
+            Ok(Negotiated::Declined) => {
+                self.core.counters.inc(Metric::CompressionDeclined);
+                Ok(None)
+            }
+            Err(Malformed) => {
+                Err(Refusal::BadRequest("the Sec-WebSocket-Extensions header field is not valid"))
+            }
+        }
     }
 
     /// The handshake is complete: answers it and opens the connection.

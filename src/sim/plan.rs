@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::faults::Faults;
 use super::host::HostPlan;
+use crate::base::Stopwatch;
 use crate::base::prng::Prng;
 use crate::conn::compression::CompressionConfig;
 use crate::conn::outbox::EgressLimits;
@@ -294,7 +295,8 @@ fn draw_deflate(prng: &mut Prng) -> Option<DeflateConfig> {
     };
     let takeovers_max = pick(prng, &[1, 2, 100]);
     let inflating = InflateTurn { bytes_max, slice_bytes_max };
-    let config = DeflateConfig { compression, inflating, policy, takeovers_max };
+    let stopwatch = Stopwatch::STILL;
+    let config = DeflateConfig { compression, inflating, policy, takeovers_max, stopwatch };
     (prng.below(2) == 0).then_some(config)
 }
 

@@ -75,8 +75,10 @@ impl Partial {
         });
         let slice = pool.turn.slice_bytes_max.min(pool.inflate_budget);
         let mut left = slice;
+        let start_ns = pool.stopwatch.ns();
         let progress =
             inflater.advance(&self.payload, &mut self.inflated, &limits.bounds(), &mut left);
+        pool.inflating_ns += pool.stopwatch.ns() - start_ns;
         pool.inflate_budget -= slice - left;
         match progress {
             Ok(Progress::Unfinished) => self.inflater = Some(inflater),

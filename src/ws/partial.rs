@@ -17,6 +17,7 @@ use super::opcode::{Control, Kind};
 use super::protocol::Limits;
 use super::recent::Recent;
 use super::utf8::{Invalid, Utf8};
+use crate::base::Stopwatch;
 use crate::limits::{
     INFLATE_BUDGET_BYTES, INFLATE_SLICE_BYTES, INFLATERS_POOLED_MAX, PARTIAL_PAYLOAD_BYTES_MIN,
     PARTIAL_PAYLOAD_KEPT_BYTES, PARTIALS_POOLED_MAX,
@@ -286,6 +287,10 @@ pub struct PartialPool {
     /// Octets that may yet be inflated in this turn.
     pub(super) inflate_budget: usize,
     pub(super) inflated: InflatedCounts,
+    /// Tells how long inflating takes.
+    pub stopwatch: Stopwatch,
+    /// Nanoseconds that are in no count yet.
+    pub(super) inflating_ns: u64,
     /// Where the same messages come again and again.
     pub(super) recent: Option<Recent>,
 }
@@ -314,6 +319,8 @@ pub struct InflatedCounts {
     pub bytes_in: u64,
     /// And inflated.
     pub bytes_out: u64,
+    /// Microseconds that it took.
+    pub us: u64,
 }
 
 impl PartialPool {
@@ -330,6 +337,8 @@ impl PartialPool {
             inflaters: Vec::new(),
             inflate_budget: turn.bytes_max,
             inflated: InflatedCounts::default(),
+            stopwatch: Stopwatch::STILL,
+            inflating_ns: 0,
             recent: None,
         }
     }
@@ -347,7 +356,9 @@ impl PartialPool {
 
     /// What was inflated since the last call.
     pub fn take_inflated_counts(&mut self) -> InflatedCounts {
-        std::mem::take(&mut self.inflated)
+        let us = self.inflating_ns / 1000;
+        self.inflating_ns %= 1000;
+        InflatedCounts { us, ..std::mem::take(&mut self.inflated) }
     }
 
     /// Heap octets that the pool's states hold.

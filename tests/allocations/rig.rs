@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringwire::base::{ConnKey, Now, ShardId};
+use ringwire::base::{ConnKey, Now, ShardId, Stopwatch};
 use ringwire::conn::compression::CompressionConfig;
 use ringwire::conn::outbox::EgressLimits;
 use ringwire::handler::{Ctx, Handler};
@@ -145,6 +145,7 @@ impl Machine {
             inflating: InflateTurn::default(),
             policy: Policy::default(),
             takeovers_max: 0,
+            stopwatch: Stopwatch::STILL,
         };
         let mut machine = Machine::echoing_with(ShardConfig { deflate: Some(deflate), ..config() });
         machine.turn();

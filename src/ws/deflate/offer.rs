@@ -71,23 +71,45 @@ enum ClientWindow {
     Bits(u8),
 }
 
-/// What a server agrees to of what a client offers: the first offer that can be met.
+/// What a server makes of what a client offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Negotiated {
+    /// The first offer that can be met.
+    Agreed(Agreed),
+    /// None of them can be met.
+    Declined,
+    /// There is none.
+    NotOffered,
+}
+
+impl Negotiated {
+    /// What was agreed on, if anything was.
+    pub fn agreed(self) -> Option<Agreed> {
+        match self {
+            Negotiated::Agreed(agreed) => Some(agreed),
+            Negotiated::Declined | Negotiated::NotOffered => None,
+        }
+    }
+}
+
+/// What a server agrees to of what a client offers.
 pub fn negotiate<'a>(
     fields: impl Iterator<Item = &'a [u8]>,
     policy: &Policy,
-) -> Result<Option<Agreed>, Malformed> {
-    let mut chosen = None;
+) -> Result<Negotiated, Malformed> {
+    let mut found = Negotiated::NotOffered;
     for field in fields {
         for element in Elements(field) {
             let extension = element?;
             // The rest of the list has to be well-formed also after the choice.
             let offered = extension.params()?;
-            if chosen.is_none() && extension.name == NAME {
-                chosen = offered.and_then(|offered| meet(&offered, policy));
+            if found.agreed().is_none() && extension.name == NAME {
+                let met = offered.and_then(|offered| meet(&offered, policy));
+                found = met.map_or(Negotiated::Declined, Negotiated::Agreed);
             }
         }
     }
-    Ok(chosen)
+    Ok(found)
 }
 
 /// An agreement, and how it is put to the client.

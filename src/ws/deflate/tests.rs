@@ -222,12 +222,12 @@ fn what_gives_nothing_is_charged_all_the_same() {
 }
 
 mod offers {
-    use super::super::offer::{Malformed, OFFER, check_answer, negotiate};
+    use super::super::offer::{Malformed, Negotiated, OFFER, check_answer, negotiate};
     use super::*;
 
     fn answer_to(offer: &str, policy: &Policy) -> Result<Option<String>, Malformed> {
         let agreed = negotiate(offer.split('\n').map(str::as_bytes), policy)?;
-        Ok(agreed.map(|agreed| {
+        Ok(agreed.agreed().map(|agreed| {
             let mut out = Vec::new();
             agreed.write_answer(&mut out);
             String::from_utf8(out).expect("ASCII")
@@ -318,8 +318,8 @@ mod offers {
     fn a_client_of_ours_takes_what_it_has_offered() {
         let policy =
             Policy { server_window_bits: 11, client_window_bits: 9, client_takeover: true };
-        let agreed =
-            negotiate([OFFER.as_bytes()].into_iter(), &policy).unwrap().expect("an agreement");
+        let agreed = negotiate([OFFER.as_bytes()].into_iter(), &policy).unwrap();
+        let agreed = agreed.agreed().expect("an agreement");
         let mut answer = Vec::new();
         agreed.write_answer(&mut answer);
         let ours = check_answer([&answer[..]].into_iter()).unwrap().expect("an agreement");
@@ -340,6 +340,16 @@ mod offers {
             let answer = check_answer([answer.as_bytes()].into_iter());
             assert_eq!(answer, Err(Malformed));
         }
+    }
+
+    #[test]
+    fn what_was_not_offered_is_not_declined() {
+        let judge = |field: &str| negotiate([field.as_bytes()].into_iter(), &Policy::default());
+        assert_eq!(judge("x-webkit-deflate-frame, foo; a=1"), Ok(Negotiated::NotOffered));
+        assert_eq!(judge("permessage-deflate; server_max_window_bits=8"), Ok(Negotiated::Declined));
+        assert_eq!(judge("permessage-deflate; a, foo"), Ok(Negotiated::Declined));
+        let second = judge("permessage-deflate; a, permessage-deflate, permessage-deflate; b");
+        assert!(second.unwrap().agreed().is_some());
     }
 
     proptest! {
