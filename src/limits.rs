@@ -52,7 +52,8 @@ pub const FRAGMENTS_MAX: u32 = 65_536;
 
 /// Unfinished-message states that a shard keeps for reuse.
 pub const PARTIALS_POOLED_MAX: usize = 64;
-/// Capacity up to which such a state keeps its payload buffer; a bigger one gives its memory back.
+/// Capacity up to which such a state keeps a buffer (of a message as sent, and as inflated); a
+/// bigger one gives its memory back.
 pub const PARTIAL_PAYLOAD_KEPT_BYTES: usize = 16 * 1024;
 /// What a payload buffer grows to at least, unless the announced size is smaller.
 pub const PARTIAL_PAYLOAD_BYTES_MIN: usize = 64;
@@ -66,9 +67,10 @@ pub const COMPRESSION_THRESHOLD_BYTES: usize = 512;
 pub const INFLATE_RATIO_FREE_BYTES: usize = 64 * 1024;
 /// Octets that a message may become for each octet of it, by default. Deflate itself ends at 1032.
 pub const INFLATE_RATIO_MAX: u32 = 200;
-/// Octets that a shard inflates in one turn, and for one connection in one turn.
+/// Octets that a shard inflates in one turn.
 pub const INFLATE_BUDGET_BYTES: usize = 1024 * 1024;
-/// See [`INFLATE_BUDGET_BYTES`].
+/// And for one connection, each time that it is looked at. Messages under way go on before others
+/// begin, so no more than the quotient of the two are under way.
 pub const INFLATE_SLICE_BYTES: usize = 256 * 1024;
 /// States for inflating that a shard keeps for reuse; more than one is in use only while messages
 /// of more than a slice are under way.
@@ -87,7 +89,7 @@ const _: () = assert!(CQ_ENTRIES > RECV_BUFFERS as u32 + ACCEPTS_IN_FLIGHT as u3
 const _: () = assert!(RECV_BUFFERS <= RECV_BUFFERS_MAX && RECV_BUFFERS.is_power_of_two());
 const _: () = assert!(INFLATE_SLICE_BYTES <= INFLATE_BUDGET_BYTES);
 const _: () = assert!(PARTIAL_PAYLOAD_BYTES_MIN <= PARTIAL_PAYLOAD_KEPT_BYTES);
-const _: () = assert!(PARTIALS_POOLED_MAX * PARTIAL_PAYLOAD_KEPT_BYTES <= 1 << 20);
+const _: () = assert!(2 * PARTIALS_POOLED_MAX * PARTIAL_PAYLOAD_KEPT_BYTES <= 2 << 20);
 
 /// Octets that may wait for one connection, by default.
 pub const EGRESS_BYTES_MAX: usize = 1 << 20;

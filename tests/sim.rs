@@ -24,7 +24,7 @@ const STEPS: u64 = 1_000;
 const RARE: [Metric; 3] = [Metric::PingsDropped, Metric::LastWordsLost, Metric::LaneDepth];
 /// What no run leads to: shells and drivers count it, no part of the server says it yet, or it is a
 /// level that is zero in the end.
-const UNREACHED: [Metric; 26] = [
+const UNREACHED: [Metric; 28] = [
     Metric::ClosedPositionLost,
     Metric::ClosedTokenExpired,
     Metric::ClosedUnauthorized,
@@ -43,6 +43,8 @@ const UNREACHED: [Metric; 26] = [
     Metric::ErrorUnavailable,
     Metric::ErrorInternal,
     Metric::LoopBusyMicroseconds,
+    Metric::CompressionMicroseconds,
+    Metric::InflateMicroseconds,
     Metric::ShardsRunning,
     Metric::DirectDescriptors,
     Metric::CqOverflow,

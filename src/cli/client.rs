@@ -198,7 +198,6 @@ impl Client {
     fn next_in_buffer(&mut self) -> Result<Option<Received>, ClientError> {
         while self.start < self.end {
             let unread = &mut self.input[self.start..self.end];
-            self.pool.refill();
             let step = match self.protocol.step(unread, &LIMITS, &mut self.pool) {
                 Ok(step) => step,
                 Err(fault) => {

@@ -8,6 +8,7 @@ use super::egress::{Full, Tag};
 use super::link::Link;
 use super::outbox::{EgressLimits, Outbox, Taken};
 use crate::base::Stopwatch;
+use crate::limits::{EGRESS_CONTROL_RESERVE_BYTES, EGRESS_FRAME_OVERHEAD_BYTES};
 use crate::ws::deflate::Deflater;
 use crate::ws::header::{HEADER_BYTES_MAX, encode_header, header_bytes, mark_compressed};
 use crate::ws::opcode::Opcode;
@@ -124,6 +125,19 @@ impl Outbox {
         outbox.compression =
             compression.map(|(config, stopwatch)| Compression::new(config, stopwatch));
         outbox
+    }
+
+    /// A message as one connection takes it compressed, if that is worth it: not where even an
+    /// empty one would be refused.
+    pub(super) fn compress_for(&mut self, link: &Link, message: &[u8]) -> Option<Vec<u8>> {
+        let waits = link.egress.as_ref().map(|egress| egress.charged());
+        let staged = || self.index_of(link).map_or(0, |entry| self.entries[entry].direct_bytes);
+        let data_max = self.limits.bytes_max - EGRESS_CONTROL_RESERVE_BYTES;
+        let is_full = waits.unwrap_or_else(staged) + EGRESS_FRAME_OVERHEAD_BYTES > data_max;
+        if is_full || (waits.is_some() && self.charged_total >= self.limits.total_bytes_max) {
+            return None;
+        }
+        self.compression.as_mut()?.compress(message, link.deflate_bits)
     }
 
     /// Takes the compressed message of one connection.

@@ -55,12 +55,12 @@ pub enum Delivered {
     TooSlow,
 }
 
-struct Entry {
+pub(super) struct Entry {
     key: ConnKey,
     file: FileSlot,
     first: SegmentId,
     last: SegmentId,
-    direct_bytes: usize,
+    pub(super) direct_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +75,11 @@ pub struct Outbox {
     staging: Staging,
     /// By segment: where its bytes come from.
     origins: Vec<Origin>,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     pub(super) batches: Vec<Batch>,
     pub(super) frames: Vec<Frame>,
-    limits: EgressLimits,
-    charged_total: usize,
+    pub(super) limits: EgressLimits,
+    pub(super) charged_total: usize,
     pub(super) compression: Option<Compression>,
 }
 
@@ -137,8 +137,7 @@ impl Outbox {
         };
         if tag == Tag::Direct
             && link.deflate_bits != 0
-            && let Some(compression) = &mut self.compression
-            && let Some(compressed) = compression.compress(payload, link.deflate_bits)
+            && let Some(compressed) = self.compress_for(link, payload)
         {
             return self.send_compressed(link, opcode, compressed);
         }
@@ -442,7 +441,7 @@ impl Outbox {
         self.index_of(link).map(|entry| &self.entries[entry])
     }
 
-    fn index_of(&self, link: &Link) -> Option<usize> {
+    pub(super) fn index_of(&self, link: &Link) -> Option<usize> {
         // The key tells an entry of this turn from a left-over index: no clearing of links, and no
         // turn counter that could wrap.
         let index = link.entry as usize;

@@ -145,6 +145,7 @@ catalog! {
     IngressPartialBytes = INGRESS_PARTIAL_BYTES;
     CompressionAgreed = COMPRESSION_AGREED;
     CompressionDeclined = COMPRESSION_DECLINED;
+    TakeoversRefused = TAKEOVERS_REFUSED;
     CompressedMessages = COMPRESSED_MESSAGES;
     CompressedBytesIn = COMPRESSED_BYTES_IN;
     CompressedBytesOut = COMPRESSED_BYTES_OUT;

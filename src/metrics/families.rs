@@ -112,11 +112,13 @@ families! {
     EGRESS_QUEUED_BYTES = gauge("ringwire_egress_queued_bytes",
         "Octets that wait to be sent, over all connections.");
     INGRESS_PARTIAL_BYTES = gauge("ringwire_ingress_partial_bytes",
-        "Octets held of messages that are not complete, over all connections.");
+        "Octets held of messages that are not complete, and of clients' earlier messages.");
     COMPRESSION_AGREED = counter("ringwire_compression_agreed_total",
         "Connections that agreed on permessage-deflate.");
     COMPRESSION_DECLINED = counter("ringwire_compression_declined_total",
         "Connections whose offers of permessage-deflate could not be met, and that go without.");
+    TAKEOVERS_REFUSED = counter("ringwire_compression_takeovers_refused_total",
+        "Connections told not to refer to earlier messages, because as many as may already do.");
     COMPRESSED_MESSAGES = counter("ringwire_compressed_messages_total",
         "Messages compressed; one for many subscribers counts once for each size of window.");
     COMPRESSED_BYTES_IN = counter("ringwire_compressed_bytes_in_total",

@@ -32,7 +32,7 @@ const SUBSCRIPTION_BYTES: u64 = 24;
 
 /// What a shard compresses and inflates with: zlib's compressors of all window sizes, its
 /// inflaters, and one message each.
-const COMPRESSING_BYTES: u64 = 2 << 20;
+const COMPRESSING_BYTES: u64 = 3 << 20;
 
 /// What the kernel holds for an idle connection: socket, file, armed receive. Measured: 3.9 KiB.
 const KERNEL_SOCKET_BYTES: u64 = 4096;
@@ -106,7 +106,7 @@ impl Plan {
         let lane = lane_capacity(participants).max(LANE_ENTRIES_MIN) as u64;
         let envelopes = (size_of::<Request>() + size_of::<Response>()) as u64;
         let press = (PRESS_PIECES * PRESS_PIECE_BYTES) as u64;
-        let partials = (PARTIALS_POOLED_MAX * (PARTIAL_PAYLOAD_KEPT_BYTES + 512)) as u64;
+        let partials = (PARTIALS_POOLED_MAX * (2 * PARTIAL_PAYLOAD_KEPT_BYTES + 512)) as u64;
         let queued_frames_slack = config.egress_total_bytes_max as u64 / 8;
         let topics = shards * (config.topics_max + home_topics_per_shard(config)) as u64;
         let subscriptions = u64::from(config.connections_max) * config.subscriptions_max as u64;
@@ -120,11 +120,7 @@ impl Plan {
             if config.compression.is_enabled { shards * COMPRESSING_BYTES } else { 0 };
         let mut parts = vec![
             part("compressing", compressing, "compression.enabled x server.shards"),
-            part(
-                "windows of clients",
-                windows,
-                "compression.takeover_connections_max x compression.client_window_bits",
-            ),
+            part("windows of clients", windows, "compression.takeover_connections_max"),
             part("process", PROCESS_BYTES, "nothing"),
             part("connection tables", slots * per_slot, "server.max_connections"),
             part(

@@ -125,7 +125,8 @@ impl<S> Ctx<'_, S> {
         self.core.counters.inc(metric);
     }
 
-    /// Sends a message. Refused messages cost nothing and may be sent again after `on_writable`.
+    /// Sends a message. A refused one is not charged to the connection, and may be sent again after
+    /// `on_writable`.
     pub fn send(&mut self, message: Message<'_>) -> Result<SendOutcome, SendError> {
         if !self.link.is_open {
             return Err(SendError::Closed);

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::admission::Admission;
+use super::inflating::Inflating;
 use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
 use crate::base::{ConnKey, Now, ShardId, Stopwatch, Tick};
@@ -114,8 +115,8 @@ pub(crate) struct Core {
     pub(super) counters: ShardCounters,
     pub(super) wheel: Wheel,
     pub(super) pool: PartialPool,
-    /// Connections whose messages are not all inflated yet, in the order in which they go on.
-    pub(super) inflating: Vec<ConnKey>,
+    /// Connections whose messages are not all inflated yet.
+    pub(super) inflating: Inflating,
     /// Connections that may refer to their earlier messages.
     pub(super) takeovers: u32,
     pub(super) prng: Prng,

@@ -2,7 +2,7 @@
 
 use super::shard::Shard;
 use crate::base::{ConnKey, Slot};
-use crate::conn::{Deadline, Pause, Recv, Stage};
+use crate::conn::{Deadline, Pause, Stage};
 use crate::handler::Handler;
 use crate::metrics::Metric;
 use crate::ws::close::CloseCode;
@@ -44,7 +44,9 @@ impl<H: Handler> Shard<H> {
         self.take_input(key, bytes);
     }
 
-    fn take_input(&mut self, key: ConnKey, bytes: &mut [u8]) {
+    /// Deals with all of it, or with as much as the turn has room to inflate.
+    pub(super) fn take_input(&mut self, key: ConnKey, bytes: &mut [u8]) {
+        self.core.pool.begin_slice();
         let mut rest = bytes;
         loop {
             let Some(conn) = self.table.get_mut(key) else { return };
@@ -124,64 +126,8 @@ impl<H: Handler> Shard<H> {
         Looked::Found(used)
     }
 
-    /// Nothing more is read from the connection until its message is inflated.
-    fn stall(&mut self, key: ConnKey) {
-        let Some(conn) = self.table.get_mut(key) else { return };
-        conn.link.io.pause.add(Pause::INFLATE);
-        self.core.inflating.push(key);
-        self.core.counters.inc(Metric::InflateStalls);
-        self.steer_recv(key);
-        self.check_levels(key);
-    }
-
-    /// Octets that were on their way when the connection was paused.
-    fn keep_input(&mut self, key: ConnKey, bytes: &[u8]) {
-        match &mut self.table.at_mut(key.slot).stage {
-            Stage::Open { protocol } | Stage::Closing { protocol } => {
-                let held = protocol.partial_bytes();
-                protocol.keep(bytes);
-                self.core.account_ingress(held, protocol.partial_bytes());
-            }
-            Stage::Upgrading { .. } | Stage::Ended => unreachable!("only a protocol stalls"),
-        }
-        self.check_levels(key);
-    }
-
-    /// A new turn has room for more inflating: those who wait for it go on, in their order.
-    pub(super) fn go_on_inflating(&mut self) {
-        self.core.pool.refill();
-        for key in std::mem::take(&mut self.core.inflating) {
-            let Some(conn) = self.table.get_mut(key) else { continue };
-            let mut kept = match &mut conn.stage {
-                Stage::Open { protocol } | Stage::Closing { protocol } => {
-                    let held = protocol.partial_bytes();
-                    let kept = protocol.take_kept();
-                    self.core.account_ingress(held, protocol.partial_bytes());
-                    kept
-                }
-                Stage::Upgrading { .. } | Stage::Ended => continue,
-            };
-            self.take_input(key, &mut kept);
-            self.resume_after_inflating(key);
-        }
-    }
-
-    fn resume_after_inflating(&mut self, key: ConnKey) {
-        let Some(conn) = self.table.get_mut(key) else { return };
-        if conn.stage.is_stalled() {
-            return;
-        }
-        conn.link.io.pause.remove(Pause::INFLATE);
-        if conn.link.io.recv == Recv::Over {
-            self.stream_over(key, false);
-            self.advance_teardown(key);
-        } else {
-            self.steer_recv(key);
-        }
-    }
-
     /// After input: is it too much for us, or does its answer pile up?
-    fn check_levels(&mut self, key: ConnKey) {
+    pub(super) fn check_levels(&mut self, key: ConnKey) {
         if self.core.holds_too_much() && self.partial_bytes(key) > 0 {
             return self.give_up_on_partial(key);
         }

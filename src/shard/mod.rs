@@ -16,6 +16,7 @@ mod drain_tests;
 mod ending;
 mod fanout;
 mod homework;
+mod inflating;
 mod ingress;
 mod lanes;
 pub mod mailbox;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::admission::Admission;
 use super::api::{Ctx, Jobs, ShardView};
 use super::core::{Command, Core, Life, ShardConfig};
+use super::inflating::Inflating;
 use super::mailbox::Mailbox;
 use crate::base::prng::Prng;
 use crate::base::wheel::Wheel;
@@ -88,7 +89,7 @@ impl<H: Handler> Shard<H> {
             counters: ShardCounters::new(),
             wheel: Wheel::new(slots, now.tick()),
             pool,
-            inflating: Vec::new(),
+            inflating: Inflating::default(),
             takeovers: 0,
             prng,
             ops: OpQueue::new(),

@@ -113,7 +113,12 @@ impl<H: Handler> Shard<H> {
         let client_takeover = config.policy.client_takeover && has_room;
         let offers = request.header_values("sec-websocket-extensions");
         match negotiate(offers, &Policy { client_takeover, ..config.policy }) {
-            Ok(Negotiated::Agreed(agreed)) => Ok(Some(agreed)),
+            Ok(Negotiated::Agreed(agreed)) => {
+                if config.policy.client_takeover && !has_room {
+                    self.core.counters.inc(Metric::TakeoversRefused);
+                }
+                Ok(Some(agreed))
+            }
             Ok(Negotiated::NotOffered) => Ok(None),
             Ok(Negotiated::Declined) => {
                 self.core.counters.inc(Metric::CompressionDeclined);

@@ -178,11 +178,12 @@ impl Plan {
         let ratios =
             if payload_max > INFLATE_RATIO_FREE_BYTES as u64 { [2000; 2] } else { [2000, 200] };
         config.message.inflate_ratio_max = pick(prng, &ratios);
+        let clients_max = pick(prng, &[3, 8, 20]);
         Plan {
             dialect: if prng.below(4) == 0 { Dialect::Echo } else { Dialect::Json },
             default_policy: config.policies.default,
             topics: first..end,
-            clients_max: pick(prng, &[3, 8, 20]),
+            clients_max,
             slow_room: pick(prng, &[64, 600, 5000]),
             payload_max,
             pump: pick(prng, &[200, 600, 1000]),
@@ -190,8 +191,7 @@ impl Plan {
             weights_sum: weights.iter().map(|(_, weight)| weight).sum(),
             weights,
             drains: prng.below(4) == 0,
-            // What is compressed counts as it came, as what it becomes, and as a window.
-            is_ingress_tiny: config.ingress_total_bytes_max < 1 << 20 || config.deflate.is_some(),
+            is_ingress_tiny: config.ingress_total_bytes_max < ingress_bytes(&config, clients_max),
             faults: Faults::draw(prng),
             shards,
             lane_capacity: pick(prng, &[2, 3, 4, 8, 64, 64]),
@@ -265,7 +265,10 @@ fn draw_config(prng: &mut Prng) -> ShardConfig {
         },
         deflate: draw_deflate(prng),
         head_bytes_max: pick(prng, &[1024, 8192]),
-        ingress_total_bytes_max: pick(prng, &[message_bytes_max, 3 * message_bytes_max, 1 << 20]),
+        ingress_total_bytes_max: pick(
+            prng,
+            &[message_bytes_max, 3 * message_bytes_max, 1 << 20, 16 << 20],
+        ),
         publish_bytes_max: pick(prng, &[message_bytes_max, message_bytes_max, 64]),
         subscriptions_max: pick(prng, &[1, 3, 8]),
         topics_max: pick(prng, &[1, 3, 64]),
@@ -276,6 +279,15 @@ fn draw_config(prng: &mut Prng) -> ShardConfig {
         heartbeat_timeout_ms: pick(prng, &[256, 2_000, 10_000]),
         handshake_timeout_ms: pick(prng, &[200, 10_000]),
         close_timeout_ms: pick(prng, &[200, 5_000]),
+    }
+}
+
+/// What unfinished messages of so many clients never go beyond, as far as the model can say.
+fn ingress_bytes(config: &ShardConfig, clients: usize) -> usize {
+    match config.deflate {
+        None => 1 << 20,
+        // As it came, as what it becomes, as a window, and with what came behind it.
+        Some(_) => clients * (3 * config.message.message_bytes_max + 128 * 1024),
     }
 }
 

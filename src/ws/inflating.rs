@@ -11,11 +11,20 @@ use super::opcode::Kind;
 use super::partial::{Partial, PartialPool, Stage};
 use super::protocol::{Found, Limits, Protocol, What, in_partial};
 
+/// A message is charged one part of so many of the window that is copied for it, to the inflater
+/// and again with the message: what a copy costs beside inflating.
+const WINDOW_CHARGE_PART: usize = 8;
+
 impl Protocol {
     /// Octets that have to wait while this connection [stalls](Self::is_stalled).
     pub fn keep(&mut self, input: &[u8]) {
         let partial = self.partial.as_mut().expect("only who stalls keeps input");
         partial.backlog.extend_from_slice(input);
+    }
+
+    /// True while an inflater is held, for a message that is inflated in part.
+    pub fn is_inflating(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.inflater.is_some())
     }
 
     /// What was kept.
@@ -55,6 +64,10 @@ impl Partial {
         limits: &Limits,
         pool: &mut PartialPool,
     ) -> Result<Progress, PeerFault> {
+        // The RFC's empty message is one octet (7.2.3.6), but some send none.
+        if self.payload.is_empty() {
+            return Ok(Progress::Whole);
+        }
         if agreement.recv_takeover && self.window.is_none() {
             // zlib's compressor takes a window of 2^9 where it is told to take one of 2^8.
             let bits = agreement.recv_window_bits.max(WINDOW_BITS_MIN);
@@ -68,18 +81,26 @@ impl Partial {
             self.inflated.extend_from_slice(message);
             return Ok(Progress::Whole);
         }
-        let mut inflater = self.inflater.take().unwrap_or_else(|| {
-            let mut inflater = pool.take_inflater();
-            inflater.begin(self.window.as_ref().map_or(&[], Window::octets));
-            inflater
-        });
-        let slice = pool.turn.slice_bytes_max.min(pool.inflate_budget);
+        let slice = pool.slice_left.min(pool.inflate_budget);
         let mut left = slice;
+        let mut inflater = match self.inflater.take() {
+            Some(inflater) => inflater,
+            // Who only waits holds nothing.
+            None if slice == 0 => return Ok(Progress::Unfinished),
+            None => {
+                let window = self.window.as_ref().map_or(&[][..], Window::octets);
+                left = left.saturating_sub(window.len() / WINDOW_CHARGE_PART);
+                let mut inflater = pool.take_inflater();
+                inflater.begin(window);
+                inflater
+            }
+        };
         let start_ns = pool.stopwatch.ns();
         let progress =
             inflater.advance(&self.payload, &mut self.inflated, &limits.bounds(), &mut left);
         pool.inflating_ns += pool.stopwatch.ns() - start_ns;
         pool.inflate_budget -= slice - left;
+        pool.slice_left -= slice - left;
         match progress {
             Ok(Progress::Unfinished) => self.inflater = Some(inflater),
             Ok(Progress::Whole) | Err(_) => pool.put_inflater(inflater),

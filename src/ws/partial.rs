@@ -6,7 +6,8 @@
 //! Invariants: P1 the payload buffer grows with what has arrived (by doubling), never from an
 //! announced length and never beyond it; P2 a data frame under way belongs to a message under way;
 //! P3 a control frame under way has its own octets and leaves the message alone; P4 the pool holds
-//! at most `PARTIALS_POOLED_MAX` states, none with more than `PARTIAL_PAYLOAD_KEPT_BYTES`.
+//! at most `PARTIALS_POOLED_MAX` states, each with two buffers (a message as sent, and inflated) of
+//! at most `PARTIAL_PAYLOAD_KEPT_BYTES`.
 
 use super::close::CONTROL_BYTES_MAX;
 use super::deflate::{Inflater, Window};
@@ -248,7 +249,7 @@ impl Partial {
         (chunk.len(), Some(control))
     }
 
-    /// Forgets the message and what it was made of; the window stays.
+    /// Forgets the message and what it was made of. The window stays, and is all that then stays.
     pub(super) fn clear(&mut self) {
         self.stage = Stage::Between;
         self.header.len = 0;
@@ -256,7 +257,7 @@ impl Partial {
         self.message = None;
         for buffer in [&mut self.payload, &mut self.inflated] {
             buffer.clear();
-            if buffer.capacity() > PARTIAL_PAYLOAD_KEPT_BYTES {
+            if buffer.capacity() > PARTIAL_PAYLOAD_KEPT_BYTES || self.window.is_some() {
                 *buffer = Vec::new();
             }
         }
@@ -286,6 +287,8 @@ pub struct PartialPool {
     pub(super) turn: InflateTurn,
     /// Octets that may yet be inflated in this turn.
     pub(super) inflate_budget: usize,
+    /// And for the connection that is looked at.
+    pub(super) slice_left: usize,
     pub(super) inflated: InflatedCounts,
     /// Tells how long inflating takes.
     pub stopwatch: Stopwatch,
@@ -336,6 +339,7 @@ impl PartialPool {
             free: Vec::with_capacity(PARTIALS_POOLED_MAX),
             inflaters: Vec::new(),
             inflate_budget: turn.bytes_max,
+            slice_left: turn.slice_bytes_max,
             inflated: InflatedCounts::default(),
             stopwatch: Stopwatch::STILL,
             inflating_ns: 0,
@@ -352,6 +356,17 @@ impl PartialPool {
     /// A new turn: as much may be inflated again.
     pub fn refill(&mut self) {
         self.inflate_budget = self.turn.bytes_max;
+        self.slice_left = self.turn.slice_bytes_max;
+    }
+
+    /// Another connection is looked at: it has a slice of its own of what is left of the turn.
+    pub fn begin_slice(&mut self) {
+        self.slice_left = self.turn.slice_bytes_max;
+    }
+
+    /// True while this turn has room for more inflating.
+    pub fn has_room(&self) -> bool {
+        self.inflate_budget > 0
     }
 
     /// What was inflated since the last call.

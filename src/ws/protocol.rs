@@ -4,7 +4,8 @@
 //! unmasked in place and lent from there: no copy, no heap. Only what the input cuts off is copied
 //! to a `Partial`, which comes from and returns to a [`PartialPool`].
 //!
-//! Invariants: W1 between messages it owns no heap memory; W2 the events, and the fault that ends
+//! Invariants: W1 between messages it owns no heap memory, but for the window of a peer that may
+//! refer to its earlier messages; W2 the events, and the fault that ends
 //! them, don't depend on how the stream was cut; W3 limits are checked when a header is complete,
 //! before anything is kept of its payload; W4 nothing is read after a close frame or a fault.
 

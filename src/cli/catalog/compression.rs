@@ -60,7 +60,8 @@ pub(super) const RATIO_MAX: Key = Key {
     reload: Reload::Restart,
     shown: |e| e.config.compression.ratio_max.to_string(),
     default: Default::Number(INFLATE_RATIO_MAX as u64),
-    help: "Bytes that messages over 64 KiB may become for each byte sent; beyond it, 1009",
+    help: "Bytes that a message of more than 64 KiB may have for each byte sent; else closed with \
+           1009. Of use where `limits.message_bytes_max` is larger than that",
 };
 
 pub(super) const SERVER_WINDOW_BITS: Key = Key {
@@ -75,7 +76,8 @@ pub(super) const SERVER_WINDOW_BITS: Key = Key {
     reload: Reload::Restart,
     shown: |e| e.config.compression.server_window_bits.to_string(),
     default: Default::Number(15),
-    help: "How far back messages refer, as a power of two, unless a client wants less",
+    help: "How far back the server's compressor refers, as a power of two, unless a client wants \
+           less",
 };
 
 pub(super) const CLIENT_WINDOW_BITS: Key = Key {
@@ -105,5 +107,6 @@ pub(super) const TAKEOVER_CONNECTIONS_MAX: Key = Key {
     reload: Reload::Restart,
     shown: |e| e.config.compression.takeover_connections_max.to_string(),
     default: Default::Number(0),
-    help: "Connections that may refer to their earlier messages, for 32 KiB of memory each",
+    help: "Connections that may refer to their earlier messages, for 32 KiB of memory each; \
+           rounded up to a multiple of the shards",
 };

@@ -4,7 +4,8 @@
 //! bounds allow, however little input says that there are; I2 a call does no more than its budget
 //! pays for, but for one portion, and the next one goes on where it stopped: what it gives is
 //! charged, and what it takes as well, because hostile blocks give nothing; I3 a message is whole
-//! only if its last block is.
+//! only if its last block is. (One exception: where a block without compression lacks its last
+//! four octets, those that every sender leaves out pass for them, as with any receiver.)
 
 use zlib_rs::{Inflate, InflateFlush, Status};
 
@@ -111,6 +112,10 @@ impl Inflater {
         }
         let (bytes_max, fault) = bounds.of(payload.len());
         loop {
+            // They may have been lowered since the last call.
+            if out.len() > bytes_max {
+                return Err(fault);
+            }
             if *budget == 0 {
                 return Ok(Progress::Unfinished);
             }
@@ -125,8 +130,12 @@ impl Inflater {
                 Status::StreamEnd if self.taken == payload.len() + END.len() => {
                     return Ok(Progress::Whole);
                 }
-                // The sender has marked a block of its own as the last (7.2.3.4).
+                // The sender has marked a block of its own as the last (7.2.3.4): one that is all
+                // there, or an empty one whose other octets it took off (7.2.1 allows both).
                 Status::StreamEnd if self.taken == payload.len() => return Ok(Progress::Whole),
+                Status::StreamEnd if self.taken == payload.len() + TAIL.len() => {
+                    return Ok(Progress::Whole);
+                }
                 Status::StreamEnd if self.taken < payload.len() => {
                     let window = &out[out.len().saturating_sub(1 << WINDOW_BITS_MAX)..];
                     self.restart(window);

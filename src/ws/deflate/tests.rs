@@ -61,6 +61,10 @@ fn the_examples_of_the_rfc() {
     assert_eq!(inflate(&stored).unwrap(), b"Hello");
     // 7.2.3.4: BFINAL is 1.
     assert_eq!(inflate(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00]).unwrap(), b"Hello");
+    // The same in an empty block of its own, the end of which is taken off: so do some senders.
+    let last = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00, 0x00, 0xff, 0xff, 0x01];
+    assert_eq!(inflate(&last).unwrap(), b"Hello");
+    assert_eq!(inflate(&[0x01]).unwrap(), b"");
     // 7.2.3.5: two blocks.
     let two = [0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00];
     assert_eq!(inflate(&two).unwrap(), b"Hello");
@@ -100,6 +104,19 @@ fn octets_after_a_last_block_are_a_new_stream_or_corrupt() {
     assert_eq!(inflate(&twice).unwrap(), b"HelloHello");
     let garbage = [&last[..], &[0xff, 0xff, 0xff]].concat();
     assert_eq!(inflate(&garbage), Err(PeerFault::DeflateCorrupt));
+}
+
+#[test]
+fn bounds_that_are_lowered_on_the_way_hold_at_once() {
+    let payload = deflate(&[7; 60_000], 15).expect("it compresses");
+    let mut inflater = Inflater::new();
+    inflater.begin(&[]);
+    let mut out = Vec::new();
+    let first = inflater.advance(&payload, &mut out, &BOUNDS, &mut 50_000);
+    assert_eq!((first, out.len() > 40_000), (Ok(Progress::Unfinished), true), "{}", out.len());
+    let lower = Bounds { message_bytes_max: 30_000, ..BOUNDS };
+    let second = inflater.advance(&payload, &mut out, &lower, &mut 50_000);
+    assert_eq!(second, Err(PeerFault::MessageTooLarge));
 }
 
 #[test]
