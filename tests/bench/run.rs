@@ -1,7 +1,7 @@
 //! One run of the generator: its exit code and its report.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -31,7 +31,23 @@ pub(crate) fn start(arguments: &[&str]) -> Started {
     let json = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut command = command("bench");
     command.args(arguments).arg("--quiet").arg("--json").arg(&json);
+    let mut command = interruptible(&command);
     Started { process: Process::spawn("ringwire bench", &mut command), json }
+}
+
+/// The same command where an interrupt is heard, which a shell in the background has turned off for
+/// all that it starts.
+fn interruptible(command: &Command) -> Command {
+    let mut heard = Command::new("env");
+    heard.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => heard.env(name, value),
+            None => heard.env_remove(name),
+        };
+    }
+    heard.current_dir(command.get_current_dir().expect("it has one"));
+    heard
 }
 
 /// Runs `ringwire bench` with these arguments, to its end.
