@@ -264,7 +264,7 @@ mod tests {
         let expected = format!(
             "the limits allow {} of memory, but this host has 256.0 MiB (its control group)\n  \
              the largest parts: egress queues 576.0 MiB (limits.egress_total_bytes_max), \
-             unfinished messages and handshakes 257.0 MiB (limits.ingress_total_bytes_max), \
+             unfinished messages and handshakes 258.0 MiB (limits.ingress_total_bytes_max), \
              topics 195.3 MiB (limits.topics_max x server.shards)\n  lower what they follow from \
              (`ringwire config plan` shows all), or start all the same: --allow-overcommit",
             Size(total)
