@@ -219,7 +219,7 @@ fn what_was_acknowledged_before_sigterm_arrives_before_the_close() {
 /// The same with as much on the way as fits, and the signal at the last acknowledgement.
 #[test]
 fn what_a_flood_had_acknowledged_before_sigterm_arrives_before_the_close() {
-    const MESSAGES: u64 = 3000;
+    const MESSAGES: u64 = 1500;
     let mut server = Server::serve(&["--shards", "2"]);
     let mut subscribers: Vec<JsonClient> = (0..20).map(|_| JsonClient::open(server.ws)).collect();
     for subscriber in &mut subscribers {

@@ -21,7 +21,8 @@ use ringwire::sim::{Canary, Failure, Order, Report, run};
 const SEEDS: u64 = 150;
 const STEPS: u64 = 1_000;
 /// What happens so rarely that a sweep need not see it: once in hundreds of runs, or in thousands.
-const RARE: [Metric; 3] = [Metric::PingsDropped, Metric::LastWordsLost, Metric::LaneDepth];
+const RARE: [Metric; 4] =
+    [Metric::PingsDropped, Metric::LastWordsLost, Metric::LaneDepth, Metric::FaultDeflateRatio];
 /// What no run leads to: shells and drivers count it, no part of the server says it yet, or it is a
 /// level that is zero in the end.
 const UNREACHED: [Metric; 28] = [
@@ -146,8 +147,8 @@ fn sign_of(canary: Canary) -> &'static str {
         Canary::ForgetsTheEnd | Canary::ForgetsTheClose => "descriptors are left",
         Canary::LosesWakes => "has not come",
         Canary::TellsAWrongOffset => "from Place",
-        Canary::MissesTheLast => "newest Some",
-        Canary::MissesPongs => "answers are missing",
+        Canary::MissesTheLast => "without",
+        Canary::MissesAcks => "answers are missing",
         Canary::TakesAcksForRefusals => "was refused, but",
         Canary::TakesAllForOne => "comes behind",
     }

@@ -1,7 +1,7 @@
 //! What happens in a step: what clients say and do, and what befalls them.
 
 use super::client::{Client, Nature};
-use super::deflate::{OFFERS, compressed};
+use super::deflate::{OFFERS, UNMET, compressed};
 use super::faults::Canary;
 use super::plan::{Action, Asking, Dialect, Plan};
 use super::run::Sim;
@@ -127,8 +127,9 @@ impl<H: Handler> Sim<H> {
         } else {
             let mut fields = "Sec-WebSocket-Protocol: ringwire.v1.json\r\n".to_owned();
             client.offers = self.prng.below(3) > 0;
-            if client.offers {
-                let offer = OFFERS[self.prng.below(OFFERS.len() as u64) as usize];
+            let offers = if client.offers { &OFFERS[..] } else { &UNMET[..] };
+            let offer = offers[self.prng.below(offers.len() as u64) as usize];
+            if !offer.is_empty() {
                 fields += &format!("Sec-WebSocket-Extensions: {offer}\r\n");
             }
             client.say_head(&wire::head("/ws", &fields), 101);

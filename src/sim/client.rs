@@ -283,7 +283,7 @@ impl Client {
             Some(4500) => self.bad_most >= u32::from(BAD_REQUESTS_MAX),
             Some(_) | None => false,
         };
-        if code == Some(1001) {
+        if code == Some(1001) && scene.is_draining && self.said_close.is_none() {
             self.speech.check_drain(&scene.ears)?;
         }
         let is_answer = self.said_close == Some(code);

@@ -14,6 +14,13 @@ pub(super) const OFFERS: [&str; 5] = [
     "x-other; y, permessage-deflate; server_max_window_bits=8, permessage-deflate",
 ];
 
+/// What the server can't meet, or nothing.
+pub(super) const UNMET: [&str; 3] = [
+    "",
+    "permessage-deflate; server_max_window_bits=8",
+    "permessage-deflate; unheard_of, x-other",
+];
+
 /// What a sender leaves out at the end of a message.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// Raw deflate with a window of 32 KiB.

@@ -120,8 +120,8 @@ pub enum Canary {
     TellsAWrongOffset,
     /// The model is told towards the end of no message any more.
     MissesTheLast,
-    /// The model is not told of pongs.
-    MissesPongs,
+    /// The model is not told where messages stand that it has published.
+    MissesAcks,
     /// The model is told that messages were refused that were taken.
     TakesAcksForRefusals,
     /// The model takes all publishers for the same.
@@ -140,7 +140,7 @@ impl Canary {
         Canary::LosesWakes,
         Canary::TellsAWrongOffset,
         Canary::MissesTheLast,
-        Canary::MissesPongs,
+        Canary::MissesAcks,
         Canary::TakesAcksForRefusals,
         Canary::TakesAllForOne,
     ];

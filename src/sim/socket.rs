@@ -177,9 +177,10 @@ impl Socket {
     }
 
     /// The shard has nothing more to do. Whoever has read everything then has all that it will get
-    /// of what was before.
+    /// of what was before, unless the shard has given it up.
     pub fn settle(&mut self) {
-        if self.output.is_empty() && !self.send_outstanding {
+        let is_ending = self.cannot_send() || self.is_closed || self.shutdowns > 0;
+        if self.output.is_empty() && !self.send_outstanding && !is_ending {
             self.settled = self.shorts;
         }
     }

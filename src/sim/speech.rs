@@ -179,7 +179,7 @@ impl Speech {
         }
         match said.kind {
             "message" if ears.canary == Some(Canary::MissesTheLast) => Ok(()),
-            "pong" if ears.canary == Some(Canary::MissesPongs) => Ok(()),
+            "ack" if said.offset.is_some() && ears.canary == Some(Canary::MissesAcks) => Ok(()),
             "message" => self.message(&said, ears),
             "welcome" if !self.is_welcome => {
                 self.is_welcome = true;
