@@ -29,6 +29,7 @@ impl Inflating {
     }
 
     /// How many wait.
+    #[cfg(any(test, feature = "sim"))]
     pub(super) fn len(&self) -> usize {
         self.begun.len() + self.waiting.len()
     }
