@@ -236,6 +236,7 @@ impl Clients {
                 let slot = self.known(conn).expect("a slot is not reused before it is closed");
                 self.table[slot.index()].stage = Stage::Idle;
             }
+            Completion::CancelMissed { conn } => self.cancel_missed(conn),
             Completion::Accepted { .. }
             | Completion::AcceptFailed { .. }
             | Completion::AcceptStopped { .. }
@@ -245,7 +246,7 @@ impl Clients {
     }
 
     /// The connection's slot, unless the key is stale.
-    fn known(&self, key: ConnKey) -> Option<Slot> {
+    pub(super) fn known(&self, key: ConnKey) -> Option<Slot> {
         let client = self.table.get(key.slot.index())?;
         let is_known = client.link.key == key && !matches!(client.stage, Stage::Idle);
         is_known.then_some(key.slot)

@@ -28,7 +28,8 @@ pub(super) struct Accepts {
     acceptors: Vec<Acceptor>,
     /// Accepts that ended and go back to the kernel with the next submission.
     rearm: Vec<(ListenerId, u32)>,
-    /// Listeners that a fault has stopped, whose other accepts have to be cancelled.
+    /// Listeners that a fault has stopped, whose other accepts have to be cancelled, and those
+    /// where a cancel may have missed one.
     cancel: Vec<ListenerId>,
 }
 
@@ -142,9 +143,14 @@ impl Accepts {
         acceptor.stop_if_over(id, f);
     }
 
-    /// The cancel of a listener's accepts is over.
+    /// A cancel of a listener's accepts is over. It may have missed one: a connection has woken it,
+    /// another accept was faster, and while the kernel is about to try it again no cancel finds it.
+    /// So it is repeated until none is in flight.
     pub(super) fn cancelled(&mut self, id: ListenerId, f: &mut impl FnMut(Completion<'_>)) {
         let acceptor = &mut self.acceptors[usize::from(id.0)];
+        if acceptor.in_flight > 0 {
+            return self.cancel.push(id);
+        }
         acceptor.state = State::Stopping { cancelled: true };
         acceptor.stop_if_over(id, f);
     }

@@ -22,6 +22,9 @@ pub enum Completion<'a> {
     Received { conn: ConnKey, bytes: &'a mut [u8] },
     /// The armed receive is over and has to be armed again to hear more.
     RecvEnded { conn: ConnKey, why: RecvEnd },
+    /// A cancel has found no receive: it has ended before, which was told before, or the kernel was
+    /// about to try it again. Cancel again if it has not ended.
+    CancelMissed { conn: ConnKey },
     /// A fast-path send was not taken whole: `sent` octets were. The rest has to be queued.
     SentShort { conn: ConnKey, sent: u32 },
     /// A fast-path send failed for good.

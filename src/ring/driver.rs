@@ -307,7 +307,10 @@ impl Driver {
             UserData::CloseUnused => stats.closes_failed += u64::from(cqe.result < 0),
             UserData::Shutdown(file) => self.files.shut(file),
             UserData::Wake(shard) => f(Completion::WakeFailed { shard }),
-            UserData::CancelRecv(_) => stats.cancels_late += 1,
+            UserData::CancelRecv(conn) => {
+                stats.cancels_late += 1;
+                f(Completion::CancelMissed { conn });
+            }
             UserData::WakeControl => stats.control_wakes_failed += 1,
             UserData::Send(_) | UserData::Woken => unreachable!("bug: collected elsewhere"),
         }

@@ -200,6 +200,14 @@ impl<H: Handler> Shard<H> {
         self.advance_teardown(key);
     }
 
+    /// A receive was not there to be cancelled. If it has not ended meanwhile, it is there again.
+    pub(super) fn cancel_missed(&mut self, key: ConnKey) {
+        let Some(conn) = self.table.get(key) else { return };
+        if conn.link.io.recv == Recv::Cancelling {
+            self.core.ops.push(Op::CancelRecv { conn: key });
+        }
+    }
+
     /// The descriptor is closed: frees the slot.
     pub(super) fn closed(&mut self, key: ConnKey) {
         let mut conn = self.table.remove(key);

@@ -142,6 +142,7 @@ impl<H: Handler> Shard<H> {
             | Completion::Connected { .. }
             | Completion::Received { .. }
             | Completion::RecvEnded { .. }
+            | Completion::CancelMissed { .. }
             | Completion::QueuedSent { .. }
             | Completion::Closed { .. }
             | Completion::Woken
@@ -154,6 +155,7 @@ impl<H: Handler> Shard<H> {
             Completion::Connected { .. } => unreachable!("bug: a shard connects to nobody"),
             Completion::Received { conn, bytes } => self.received(conn, bytes),
             Completion::RecvEnded { conn, why } => self.recv_ended(conn, why),
+            Completion::CancelMissed { conn } => self.cancel_missed(conn),
             Completion::QueuedSent { conn, result } => self.queued_sent(conn, result),
             Completion::Closed { conn } => self.closed(conn),
             Completion::Woken => {}

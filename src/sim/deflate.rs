@@ -15,11 +15,8 @@ pub(super) const OFFERS: [&str; 5] = [
 ];
 
 /// What the server can't meet, or nothing.
-pub(super) const UNMET: [&str; 3] = [
-    "",
-    "permessage-deflate; server_max_window_bits=8",
-    "permessage-deflate; unheard_of, x-other",
-];
+pub(super) const UNMET: [&str; 3] =
+    ["", "permessage-deflate; server_max_window_bits=8", "permessage-deflate; unheard_of, x-other"];
 
 /// What a sender leaves out at the end of a message.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];

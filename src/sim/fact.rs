@@ -18,6 +18,8 @@ pub enum Fact {
     Received(ConnKey, Vec<u8>),
     /// A receive is over.
     RecvEnded(ConnKey, RecvEnd),
+    /// A cancel has found no receive.
+    CancelMissed(ConnKey),
     /// A fast send was not taken whole.
     SentShort(ConnKey, u32),
     /// A fast send failed.
@@ -45,6 +47,7 @@ impl Fact {
                 return shard.on(Completion::Received { conn, bytes: &mut bytes });
             }
             Fact::RecvEnded(conn, why) => Completion::RecvEnded { conn, why },
+            Fact::CancelMissed(conn) => Completion::CancelMissed { conn },
             Fact::SentShort(conn, sent) => Completion::SentShort { conn, sent },
             Fact::SendFailed(conn, fault) => Completion::SendFailed { conn, fault },
             Fact::QueuedSent(conn, result) => Completion::QueuedSent { conn, result },
@@ -59,6 +62,7 @@ impl Fact {
         match self {
             Fact::Received(conn, _)
             | Fact::RecvEnded(conn, _)
+            | Fact::CancelMissed(conn)
             | Fact::SentShort(conn, _)
             | Fact::SendFailed(conn, _)
             | Fact::QueuedSent(conn, _)

@@ -39,6 +39,8 @@ pub struct Faults {
     pub recv_fails: Chance,
     /// A cancelled receive goes on for a while (K10).
     pub late_cancel: Chance,
+    /// A cancel misses a receive that the kernel is about to try again (K10).
+    pub missed_cancel: Chance,
     /// A shutdown takes its time (K11).
     pub late_shutdown: Chance,
     /// The completions of one socket or listener are made later (K1).
@@ -81,6 +83,7 @@ impl Faults {
             ends_again: drawn(800),
             recv_fails: drawn(20),
             late_cancel: drawn(800),
+            missed_cancel: drawn(800),
             late_shutdown: drawn(900),
             delays: drawn(800),
             overflows: drawn(900),

@@ -178,6 +178,7 @@ impl Kernel {
                     Fact::Accepted(..)
                     | Fact::AcceptFailed(..)
                     | Fact::AcceptStopped(_)
+                    | Fact::CancelMissed(_)
                     | Fact::SentShort(..)
                     | Fact::SendFailed(..)
                     | Fact::Woken
@@ -211,9 +212,12 @@ impl Kernel {
             Op::Connect { .. } => unreachable!("a shard connects to nobody"),
             Op::ArmRecv { conn, file } => self.at(shard, file).arm(conn),
             Op::CancelRecv { conn } => {
-                let port = &self.ports[shard];
-                let sockets = &mut self.sockets;
-                port.live.iter().any(|id| sockets[id.0 as usize].cancel(conn));
+                let is_missed = self.faults.missed_cancel.strikes(&mut self.prng);
+                let (port, sockets) = (&mut self.ports[shard], &mut self.sockets);
+                let finds = |id: &SocketId| sockets[id.0 as usize].cancel(conn);
+                if is_missed || !port.live.iter().any(finds) {
+                    port.queue.push_back((None, Fact::CancelMissed(conn)));
+                }
             }
             Op::Send { conn, file, first } => {
                 let octets = staging.pieces(first).collect::<Vec<_>>().concat();

@@ -36,9 +36,9 @@
 //! - K9 the peer's FIN is an end, its RST a failure: `the_end_comes_behind_the_last_octet`,
 //!   `a_reset_is_a_failure_not_an_end`.
 //! - K10 a cancelled receive ends once; until then it may receive, and it may end otherwise; a
-//!   cancel that comes too late does nothing:
-//!   `a_cancelled_receive_leaves_no_byte_behind_and_takes_none`,
-//!   `a_cancel_behind_the_end_is_harmless`.
+//!   cancel that comes too late, or while the kernel is about to try again, does nothing and says
+//!   so: `a_cancelled_receive_leaves_no_byte_behind_and_takes_none`,
+//!   `a_cancel_behind_the_end_is_harmless`, `a_cancel_that_races_with_octets_ends_the_receive`.
 //! - K11 a shutdown may take its time, a close waits for it; of both halves, it ends the
 //!   receive behind what had come: `a_shutdown_never_hits_the_next_connection_of_a_slot`,
 //!   `shutting_both_halves_down_ends_the_receive_and_tells_the_peer`,

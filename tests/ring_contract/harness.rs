@@ -23,6 +23,7 @@ pub(crate) enum Fact {
     Connected { conn: ConnKey, result: Result<(), KernelFault> },
     Received { conn: ConnKey, bytes: Vec<u8> },
     RecvEnded { conn: ConnKey, why: RecvEnd },
+    CancelMissed { conn: ConnKey },
     SentShort { conn: ConnKey, sent: u32 },
     SendFailed { conn: ConnKey, fault: KernelFault },
     QueuedSent { conn: ConnKey, result: Result<u32, KernelFault> },
@@ -42,6 +43,7 @@ impl From<Completion<'_>> for Fact {
             Completion::Connected { conn, result } => Fact::Connected { conn, result },
             Completion::Received { conn, bytes } => Fact::Received { conn, bytes: bytes.to_vec() },
             Completion::RecvEnded { conn, why } => Fact::RecvEnded { conn, why },
+            Completion::CancelMissed { conn } => Fact::CancelMissed { conn },
             Completion::SentShort { conn, sent } => Fact::SentShort { conn, sent },
             Completion::SendFailed { conn, fault } => Fact::SendFailed { conn, fault },
             Completion::QueuedSent { conn, result } => Fact::QueuedSent { conn, result },
@@ -173,6 +175,21 @@ impl Rig {
             Fact::RecvEnded { conn: of, why } if *of == conn => Some(*why),
             _ => None,
         })
+    }
+
+    /// Cancels a receive, until it has ended.
+    pub(crate) fn cancel(&mut self, conn: ConnKey) -> RecvEnd {
+        loop {
+            self.ops.push(Op::CancelRecv { conn });
+            let ended = self.expect("RecvEnded or CancelMissed", |fact| match fact {
+                Fact::RecvEnded { conn: of, why } if *of == conn => Some(Some(*why)),
+                Fact::CancelMissed { conn: of } if *of == conn => Some(None),
+                _ => None,
+            });
+            if let Some(why) = ended {
+                return why;
+            }
+        }
     }
 
     pub(crate) fn queued_sent(&mut self, conn: ConnKey) -> Result<u32, KernelFault> {

@@ -210,6 +210,14 @@ impl Clients {
         self.try_close(slot);
     }
 
+    /// A receive was not there to be cancelled. If it has not ended meanwhile, it is there again.
+    pub(super) fn cancel_missed(&mut self, key: ConnKey) {
+        let Some(slot) = self.known(key) else { return };
+        if self.table[slot.index()].link.io.recv == Recv::Cancelling {
+            self.io.ops.push(Op::CancelRecv { conn: key });
+        }
+    }
+
     pub(super) fn try_close(&mut self, slot: Slot) {
         let Client { link, stage } = &mut self.table[slot.index()];
         let may = matches!(stage, Stage::Ended) && link.io.is_joined();
