@@ -23,6 +23,7 @@ pub mod launch;
 pub mod log;
 mod nearest;
 pub mod origin;
+pub mod paperwork;
 pub mod publish;
 mod reload;
 mod said;
@@ -74,6 +75,10 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Load a server, check every message, and report
     Bench(bench::BenchArgs),
+    /// Print what a shell reads to complete this command
+    Completions(paperwork::CompletionsArgs),
+    /// Print the manual page
+    Man(paperwork::ManArgs),
 }
 
 /// Why the command failed.
@@ -138,6 +143,8 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Top(args) => top::run(&args, &mut output),
         Command::Config(args) => config::run(&args, &mut output),
         Command::Doctor(args) => doctor::run(&args, &mut output),
+        Command::Completions(args) => paperwork::completions(&args, &mut output),
+        Command::Man(args) => paperwork::man(&args, &mut output),
         Command::Bench(args) => bench::run(&args, &mut output, &mut notes),
     }
 }

@@ -44,18 +44,32 @@ publish() { ringwire publish trial:topic "$1" >/dev/null; }
 
 passed() { say "passed: $step"; }
 
+by_hand() {
+  install -m 755 $here/ringwire /usr/bin/ringwire
+  install -m 644 -t /usr/lib/systemd/system $here/ringwire.service $here/ringwire.socket
+  install -m 644 $here/ringwire.sysusers /usr/lib/sysusers.d/ringwire.conf
+  install -m 644 $here/ringwire.tmpfiles /usr/lib/tmpfiles.d/ringwire.conf
+  systemd-sysusers ringwire.conf
+  install -D -m 644 /dev/null /etc/ringwire/ringwire.toml
+  systemd-tmpfiles --create ringwire.conf
+  systemctl daemon-reload
+}
+
+by_package() {
+  dpkg -i $here/ringwire.deb
+  [ "$(shown ActiveState)" = inactive ] || fail "installing it has started it"
+  ringwire config check --config /etc/ringwire/ringwire.toml
+  for file in usr/share/man/man1/ringwire{,-serve,-top}.1.gz usr/share/ringwire/60-ringwire.conf \
+    usr/share/bash-completion/completions/ringwire usr/share/doc/ringwire/operations.md; do
+    [ -s "/$file" ] || fail "/$file is missing"
+  done
+}
+
 step=install
-install -m 755 $here/ringwire /usr/bin/ringwire
-install -m 644 -t /usr/lib/systemd/system $here/ringwire.service $here/ringwire.socket
-install -m 644 $here/ringwire.sysusers /usr/lib/sysusers.d/ringwire.conf
-install -m 644 $here/ringwire.tmpfiles /usr/lib/tmpfiles.d/ringwire.conf
+if [ -e $here/ringwire.deb ]; then by_package; else by_hand; fi
+[ "$(stat -c '%U %G %a' /etc/ringwire/ringwire.toml)" = "root ringwire 640" ] || fail "the configuration's mode"
 sysctl -q net.core.somaxconn=65535
-systemd-sysusers ringwire.conf
-systemd-tmpfiles --create ringwire.conf
 printf '[server]\nshards = 2\ndrain_rate_per_s = 20\n' >/etc/ringwire/ringwire.toml
-chown root:ringwire /etc/ringwire/ringwire.toml
-chmod 640 /etc/ringwire/ringwire.toml
-systemctl daemon-reload
 [ "$(stat -c '%U %G %a' /run/ringwire)" = "ringwire ringwire 750" ] || fail "/run/ringwire"
 passed
 
@@ -166,6 +180,22 @@ wait "$hold" || fail "$(tail -n 3 /run/hold)"
 say "$(tail -n 1 /run/hold)"
 journalctl --no-pager -u ringwire.service | grep -q 'draining.*rate_per_s=20 ' || fail "not at the configured rate"
 passed
+
+if [ -e $here/ringwire.deb ]; then
+  step="upgrade and remove"
+  systemctl start ringwire.socket ringwire.service
+  before=$(shown MainPID)
+  dpkg -i $here/ringwire.deb
+  [ "$(shown ActiveState)" = active ] || fail "not active after an upgrade"
+  [ "$(shown MainPID)" != "$before" ] || fail "the old one still runs after an upgrade"
+  has_line drain_rate_per_s /etc/ringwire/ringwire.toml || fail "an upgrade has replaced the configuration"
+  dpkg -r ringwire
+  [ "$(shown ActiveState)" = inactive ] || fail "it runs on without its package"
+  [ -e /etc/ringwire/ringwire.toml ] && [ ! -e /usr/bin/ringwire ] || fail "what is left"
+  dpkg -P ringwire
+  [ ! -e /etc/ringwire/ringwire.toml ] || fail "the configuration is left"
+  passed
+fi
 
 trap - ERR
 say "all passed"

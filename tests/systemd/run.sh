@@ -3,6 +3,7 @@
 # restart under a trickle of new clients, stop, and what systemd-analyze says of the units.
 #
 #   tests/systemd/run.sh [BINARY]        default: target/release/ringwire, built if it is not there
+#   tests/systemd/run.sh PACKAGE.deb     the same with what packaging/deb.sh has made, installed and removed by dpkg
 #
 # Needs root and Debian's qemu-system-x86, debootstrap and e2fsprogs. The first run makes a root file system
 # (about 400 MB, three minutes) in tests/systemd/.work; later ones take about two minutes, because
@@ -28,9 +29,14 @@ for tool in qemu-system-x86_64 debootstrap mkfs.ext4; do
   command -v "$tool" >/dev/null || die "$tool is missing: apt-get install qemu-system-x86 debootstrap e2fsprogs"
 done
 
-binary=${1:-${CARGO_TARGET_DIR:-target}/release/ringwire}
-[ -x "$binary" ] || cargo build --locked --release
-[ -x "$binary" ] || die "there is no $binary"
+binary=${1:-${CARGO_TARGET_DIR:-target}/release/ringwire} package=
+if [[ $binary == *.deb ]]; then
+  [ -f "$binary" ] || die "there is no $binary"
+  package=$binary
+else
+  [ -x "$binary" ] || cargo build --locked --release
+  [ -x "$binary" ] || die "there is no $binary"
+fi
 
 mkdir -p "$work"
 if [ ! -e "$work/base.done" ]; then
@@ -45,9 +51,13 @@ fi
 root=$work/root
 rm -rf "$root"
 cp -a "$work/base" "$root"
-install -D "$binary" "$root/opt/ringwire/ringwire"
-install -D -t "$root/opt/ringwire" systemd/ringwire.{service,socket,sysusers,tmpfiles} \
-  "$here/inside.sh" "$here/trickle.py"
+install -D -t "$root/opt/ringwire" "$here/inside.sh" "$here/trickle.py"
+if [ -n "$package" ]; then
+  install -m 644 "$package" "$root/opt/ringwire/ringwire.deb"
+else
+  install "$binary" "$root/opt/ringwire/ringwire"
+  install -m 644 -t "$root/opt/ringwire" systemd/ringwire.{service,socket,sysusers,tmpfiles}
+fi
 cat >"$root/etc/systemd/system/trial.service" <<'UNIT'
 [Unit]
 Description=The trial

@@ -31,6 +31,8 @@ fn run_with(
         | Command::Config(_)
         | Command::Doctor(_)
         | Command::Bench(_)
+        | Command::Completions(_)
+        | Command::Man(_)
         | Command::Top(_) => {
             panic!("not a tool")
         }
