@@ -28,10 +28,14 @@ pub(super) fn run(asker: Asker, first: Overview, interval: Duration) -> io::Resu
     on_interrupt(&stop)?;
     let place = asker.place();
     let answers = watch(asker, interval)?;
-    // It restores the terminal before a panic is told, too.
-    let mut terminal = ratatui::try_init()?;
     let scene = Scene { overview: first, place, interval, lost: None };
-    let outcome = show(&mut terminal, scene, &answers, &stop);
+    with_terminal(|terminal| show(terminal, scene, &answers, &stop))
+}
+
+/// Takes the terminal for as long as `work` goes on. A panic is told after it was given back, which
+/// is for `try_init` to see to.
+fn with_terminal(work: impl FnOnce(&mut DefaultTerminal) -> io::Result<()>) -> io::Result<()> {
+    let outcome = ratatui::try_init().and_then(|mut terminal| work(&mut terminal));
     ratatui::try_restore().and(outcome)
 }
 
@@ -89,4 +93,67 @@ fn ends(key: KeyEvent) -> bool {
     }
     let is_interrupt = key.code == KeyCode::Char('c') && key.modifiers == KeyModifiers::CONTROL;
     is_interrupt || key.code == KeyCode::Esc || key.code == KeyCode::Char('q')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::num::NonZero;
+    use std::process::{Command, Stdio};
+
+    use nix::pty::{Winsize, openpty};
+    use nix::sys::termios::tcgetattr;
+
+    use super::*;
+
+    /// Says that this process is the one in the pseudo-terminal.
+    const CHILD: &str = "RINGWIRE_TEST_SCREEN_CHILD";
+    const NAME: &str = "cli::top::screen::tests::a_panic_is_told_on_a_terminal_that_is_as_it_was";
+
+    #[test]
+    fn a_panic_is_told_on_a_terminal_that_is_as_it_was() {
+        if std::env::var_os(CHILD).is_some() {
+            let drawn = with_terminal(|terminal| {
+                terminal.draw(|frame| frame.render_widget("figures", frame.area()))?;
+                panic!("something that must not happen");
+            });
+            unreachable!("{drawn:?}");
+        }
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).expect("a pseudo-terminal");
+        let before = tcgetattr(&pty.slave).expect("modes");
+        let side = || Stdio::from(pty.slave.try_clone().expect("cloned"));
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command.args([NAME, "--exact", "--nocapture"]).env(CHILD, "1").env("TERM", "xterm");
+        // It would not fit on the screen with the message.
+        command.env("RUST_BACKTRACE", "0");
+        command.stdin(side()).stdout(side()).stderr(side());
+        let mut child = command.spawn().expect("started");
+        drop(command);
+        let mut source = File::from(pty.master);
+        let reader = std::thread::spawn(move || {
+            let mut octets = Vec::new();
+            // It ends with an error once nobody has the other side any more.
+            let _ = source.read_to_end(&mut octets);
+            octets
+        });
+        assert!(!child.wait().expect("our own child").success());
+        let after = tcgetattr(&pty.slave).expect("modes");
+        drop(pty.slave);
+        let octets = reader.join().expect("read");
+        assert_eq!(after, before, "echo, lines, signals");
+        let cells = |count| NonZero::new(count).expect("some");
+        let mut screen = vt100::Parser::new(cells(24), cells(80), 0);
+        let mut was_taken = false;
+        for octet in octets {
+            screen.process(&[octet]);
+            was_taken |= screen.screen().alternate_screen();
+        }
+        let screen = screen.screen();
+        assert!(was_taken && !screen.alternate_screen() && !screen.hide_cursor());
+        let seen = screen.contents();
+        assert!(seen.contains("something that must not happen"), "{seen}");
+        assert!(!seen.contains("figures"), "{seen}");
+    }
 }
