@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Event, File, Frame, JsonClient, PING, RawClient, Response, SOON, Server};
-use common::{poll, upgrade_head};
+use common::{
+    CONTINUATION, Event, File, Frame, JsonClient, PING, RawClient, Response, SOON, Server, poll,
+    upgrade_head,
+};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -61,6 +63,34 @@ fn limits_change_for_connections_that_are_open() {
     client.subscribe("a:1");
     client.subscribe("a:2");
     client.publish("a:1", json!("x".repeat(400)));
+    server.stop();
+}
+
+/// A frame whose length was accepted is taken; another frame of the message goes by the new limit.
+#[test]
+fn a_message_under_way_may_end_the_frame_that_it_is_in() {
+    let file = File::new("");
+    let server = start(&file, &[]);
+    let [mut whole, mut large, mut split] = [(); 3].map(|()| JsonClient::open(server.ws));
+    let publish = |data: &str| format!(r#"{{"type":"publish","topic":"a:1","data":{data}}}"#);
+    let padded = Frame::text(publish("1") + &" ".repeat(1000)).octets();
+    let letters = Frame::text(publish(&format!("\"{}\"", "x".repeat(1000)))).octets();
+    whole.raw().send(&padded[..500]);
+    large.raw().send(&letters[..500]);
+    split.raw().send_frame(&Frame::text(publish("1") + &" ".repeat(1000)).open_ended());
+    let is_held = || server.metric("ringwire_ingress_partial_bytes", &[]) >= 2_000.0;
+    assert!(poll(SOON, || is_held().then_some(())).is_some(), "three unfinished messages");
+
+    take(&server, &file, "[limits]\nmessage_bytes_max = 300\n");
+    whole.raw().send(&padded[500..]);
+    assert_eq!(whole.next_of("ack")["offset"], 1);
+    large.raw().send(&letters[500..]);
+    assert_eq!(large.next_of("error")["code"], "too_large", "nobody is sent that any more");
+    large.publish("a:1", json!(2));
+    split.raw().send_frame(&Frame::new(CONTINUATION, " "));
+    split.raw().expect_close(1009, "another frame");
+    whole.raw().send_frame(&Frame::text(publish("1") + &" ".repeat(1000)));
+    whole.raw().expect_close(1009, "another message");
     server.stop();
 }
 

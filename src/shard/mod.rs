@@ -27,6 +27,8 @@ mod shard;
 mod tests;
 mod timers;
 mod tuning;
+#[cfg(test)]
+mod tuning_tests;
 mod upgrading;
 
 pub use self::core::{DeflateConfig, ShardConfig};

@@ -14,6 +14,7 @@ use crate::metrics::Metric;
 use crate::pubsub::envelope::{
     ControlRequest, DrainOrder, JobPanicked, JobResult, Request, Response,
 };
+use crate::pubsub::tuning::Tuning;
 use crate::shard::audit::Counts;
 use crate::shard::mailbox::{Mailbox, mesh};
 use crate::shard::{Admission, Shard, ShardConfig, Sleep};
@@ -44,6 +45,8 @@ struct Seat<H: Handler> {
     /// Its shell has returned.
     is_over: bool,
     has_stopped_listening: bool,
+    /// What the last audit counted.
+    audited: Counts,
 }
 
 /// See the module's header.
@@ -87,7 +90,8 @@ impl<H: Handler> Host<H> {
             let (config, admission) = (Arc::clone(&config), Arc::clone(&admission));
             let seed = prng.next_u64();
             let shard = Shard::new(me, config, admission, mailbox, handler(me), seed, now);
-            Seat { shard, sleep: Sleep::No, is_over: false, has_stopped_listening: false }
+            let (sleep, audited) = (Sleep::No, Counts::default());
+            Seat { shard, sleep, is_over: false, has_stopped_listening: false, audited }
         });
         Host {
             seats: seats.collect(),
@@ -213,6 +217,12 @@ impl<H: Handler> Host<H> {
         self.questions += usize::from(self.ask(shard, question));
     }
 
+    /// Gives a shard other values. That it has them is counted off like an answer.
+    pub fn retune(&mut self, shard: usize, tuning: Arc<Tuning>) {
+        let order = ControlRequest::Retune { ticket: 7, tuning };
+        self.questions += usize::from(self.ask(shard, order));
+    }
+
     fn ask(&mut self, shard: usize, request: ControlRequest) -> bool {
         let is_taken = self.control.request(shard, Request::Control(request)).is_ok();
         self.signal();
@@ -229,7 +239,7 @@ impl<H: Handler> Host<H> {
         for shard in 0..self.seats.len() {
             while let Some(response) = self.control.next_response(shard) {
                 match response {
-                    Response::Topics { ticket, .. } => {
+                    Response::Topics { ticket, .. } | Response::Retuned { ticket } => {
                         assert_eq!(ticket, 7, "the answer to our question");
                         self.questions -= 1;
                     }
@@ -243,7 +253,6 @@ impl<H: Handler> Host<H> {
                     | Response::Busiest { .. }
                     | Response::Subscribers { .. }
                     | Response::Released { .. }
-                    | Response::Retuned { .. }
                     | Response::Deliver { .. } => panic!("nothing for the control plane"),
                 }
             }
@@ -262,7 +271,8 @@ impl<H: Handler> Host<H> {
     /// Compares a shard's accounts with each other, and with what the kernel holds.
     pub fn audit(&mut self, shard: usize) -> Counts {
         let seat = &mut self.seats[shard];
-        let counts = seat.shard.audit();
+        let counts = seat.shard.audit(&seat.audited);
+        seat.audited = counts;
         if !seat.is_over {
             self.kernel.audit(shard, seat.shard.held());
         }
@@ -309,6 +319,7 @@ impl std::ops::AddAssign for Counts {
         self.connections += more.connections;
         self.admitted += more.admitted;
         self.egress_bytes += more.egress_bytes;
+        self.egress_bytes_largest = self.egress_bytes_largest.max(more.egress_bytes_largest);
         self.ingress_bytes += more.ingress_bytes;
         self.timers += more.timers;
         self.memberships += more.memberships;

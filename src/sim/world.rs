@@ -1,6 +1,8 @@
 //! A host with a calm kernel, for tests that tell a story: one thing happens after the other, and
 //! the world comes to rest in between.
 
+use std::sync::Arc;
+
 use super::host::{Host, HostPlan};
 use super::socket::{Socket, SocketId};
 use super::wire::{self, Frame};
@@ -11,6 +13,7 @@ use crate::limits::FANOUT_BUDGET;
 use crate::metrics::Metric;
 use crate::pubsub::envelope::DrainOrder;
 use crate::pubsub::policy::Policies;
+use crate::pubsub::tuning::Tuning;
 use crate::ring::ListenerId;
 use crate::shard::ShardConfig;
 use crate::ws::protocol::Limits;
@@ -43,6 +46,29 @@ pub fn small_config() -> ShardConfig {
         heartbeat_timeout_ms: 10_000,
         handshake_timeout_ms: 10_000,
         close_timeout_ms: 5_000,
+    }
+}
+
+/// What a world is tuned to when it is made, to be changed.
+pub fn small_tuning() -> Tuning {
+    let config = small_config();
+    Tuning {
+        connections_total_max: CONNECTIONS_MAX,
+        egress_bytes_max: config.egress.bytes_max,
+        egress_total_bytes_max: config.egress.total_bytes_max,
+        message_bytes_max: config.message.message_bytes_max,
+        fragments_max: config.message.fragments_max,
+        head_bytes_max: config.head_bytes_max,
+        ingress_total_bytes_max: config.ingress_total_bytes_max,
+        publish_bytes_max: config.publish_bytes_max,
+        subscriptions_max: config.subscriptions_max,
+        topics_max: config.topics_max,
+        home_topics_max: config.home_topics_max,
+        policies: config.policies,
+        heartbeat_interval_ms: config.heartbeat_interval_ms,
+        heartbeat_timeout_ms: config.heartbeat_timeout_ms,
+        handshake_timeout_ms: config.handshake_timeout_ms,
+        close_timeout_ms: config.close_timeout_ms,
     }
 }
 
@@ -156,6 +182,17 @@ impl<H: Handler> World<H> {
             assert!(self.host.drain(shard, order), "the control plane's lanes are empty");
         }
         self.run();
+    }
+
+    /// Gives every shard other values.
+    pub fn retune(&mut self, tuning: Tuning) {
+        let tuning = Arc::new(tuning);
+        for shard in 0..self.host.shards() {
+            self.host.retune(shard, Arc::clone(&tuning));
+        }
+        self.run();
+        self.host.run_control();
+        assert_eq!(self.host.questions, 0, "every shard has them");
     }
 
     /// Turns the clock on, stopping wherever a shard wants to be woken.
