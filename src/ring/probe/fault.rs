@@ -61,7 +61,7 @@ pub enum EnvironmentFault {
     #[error(
         "io_uring is switched off for everyone: kernel.io_uring_disabled is 2\n  \
          as root on the host: sysctl -w kernel.io_uring_disabled=0\n  \
-         to keep it: echo 'kernel.io_uring_disabled=0' > /etc/sysctl.d/60-ringwire.conf"
+         to keep it: echo 'kernel.io_uring_disabled=0' > /etc/sysctl.d/60-io_uring.conf"
     )]
     Disabled,
     /// `kernel.io_uring_disabled` is 1, and that means this process.

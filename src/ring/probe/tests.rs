@@ -126,7 +126,7 @@ fn disabled_for_everyone() {
     let facts = HostFacts { io_uring_disabled: Some(2), ..failing(RingCall::Setup, libc::EPERM) };
     let text = "io_uring is switched off for everyone: kernel.io_uring_disabled is 2\n  \
          as root on the host: sysctl -w kernel.io_uring_disabled=0\n  \
-         to keep it: echo 'kernel.io_uring_disabled=0' > /etc/sysctl.d/60-ringwire.conf";
+         to keep it: echo 'kernel.io_uring_disabled=0' > /etc/sysctl.d/60-io_uring.conf";
     says(&facts, &needs(), text);
     // The sysctl comes first: with it no profile would help.
     says(&HostFacts { seccomp: SeccompMode::Filter, ..facts }, &needs(), text);

@@ -161,8 +161,10 @@ mod tests {
              # Generated from src/server/host/sysctls.rs by `RINGWIRE_BLESS=1 cargo test --lib`.\n",
         );
         for sysctl in SYSCTLS {
-            // A leading `-` forgives that the module is not loaded.
-            let dash = if sysctl.name.starts_with("net.netfilter.") { "-" } else { "" };
+            // A leading `-` forgives what is not there: the module is not loaded, or the kernel is
+            // older than the setting (6.6).
+            let may_lack = ["net.netfilter.nf_conntrack_max", "kernel.io_uring_disabled"];
+            let dash = if may_lack.contains(&sysctl.name) { "-" } else { "" };
             page.push_str(&format!(
                 "\n{}# Source: {}\n{dash}{} = {}\n",
                 comment(sysctl.why),
