@@ -8,12 +8,10 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Deadline, File, Process, RawClient, SOON, Server, command, poll};
+use common::{Deadline, File, Process, RawClient, SOON, Server, command, number_from_env, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -176,31 +174,62 @@ impl Activated {
     }
 }
 
-/// Clients come all the time; some stay and have to be drained.
+/// Clients that come at a steady rate, whoever still waits (`tests/systemd/trickle.py`).
+struct Trickle {
+    process: Process,
+    stop: PathBuf,
+}
+
+impl Trickle {
+    fn start(addr: SocketAddr, per_s: u64) -> Trickle {
+        let stop = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("trickle-{}-stop", std::process::id()));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd/trickle.py");
+        let mut command = Command::new("python3");
+        command.arg(script).args(["--at", &addr.to_string(), &per_s.to_string()]).arg(&stop);
+        Trickle { process: Process::spawn("trickle.py", &mut command), stop }
+    }
+
+    /// Waits until so many more are in than now.
+    fn more(&self, count: u64) {
+        while self.process.try_line(Duration::ZERO).is_some() {}
+        let next = || {
+            let line = self.process.line(SOON);
+            let number = line.split(' ').next().map(str::parse::<u64>);
+            number.and_then(Result::ok).unwrap_or_else(|| panic!("{line}"))
+        };
+        let goal = next() + count;
+        while next() < goal {}
+    }
+
+    /// Nobody comes any more, and none of all that came was refused.
+    fn end(mut self) {
+        std::fs::write(&self.stop, "").expect("written");
+        self.process.succeed(SOON);
+        let mut last = String::new();
+        while let Some(line) = self.process.try_line(SOON) {
+            last = line;
+        }
+        println!("{last}");
+    }
+}
+
+impl Drop for Trickle {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.stop);
+    }
+}
+
+/// Clients come all the time; some stay and have to be drained. `RINGWIRE_TRICKLE_PER_S` is how
+/// many come.
 #[test]
 fn a_restart_on_an_inherited_socket_refuses_nobody() {
     let mut manager = Activated::start(&["--shards", "3"]);
     let first = manager.up();
     let mut staying: Vec<RawClient> = (0..50).map(|_| RawClient::open(manager.addr, "/")).collect();
-    let (is_over, opened) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let trickle: Vec<_> = (0..2)
-        .map(|_| {
-            let (is_over, opened, addr) = (is_over.clone(), opened.clone(), manager.addr);
-            thread::spawn(move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    // Panics unless it is upgraded.
-                    drop(RawClient::open(addr, "/"));
-                    opened.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
-    let more = |count: u64| {
-        let goal = opened.load(Ordering::Relaxed) + count;
-        let seen = poll(SOON, || (opened.load(Ordering::Relaxed) >= goal).then_some(()));
-        assert!(seen.is_some() || trickle.iter().any(|t| t.is_finished()), "nobody comes in");
-    };
-    more(100);
+    let per_s = number_from_env("RINGWIRE_TRICKLE_PER_S", 200);
+    let trickle = Trickle::start(manager.addr, per_s);
+    trickle.more(per_s / 2);
     kill(first, Signal::SIGTERM).expect("it runs");
     for client in &mut staying {
         client.expect_close(1001, "restart");
@@ -208,11 +237,8 @@ fn a_restart_on_an_inherited_socket_refuses_nobody() {
     manager.exited();
     let second = manager.up();
     assert_ne!(first, second);
-    more(100);
-    is_over.store(true, Ordering::Relaxed);
-    for thread in trickle {
-        thread.join().expect("nobody was refused");
-    }
+    trickle.more(per_s / 2);
+    trickle.end();
     kill(second, Signal::SIGTERM).expect("it runs");
     manager.exited();
     manager.process.succeed(SOON);

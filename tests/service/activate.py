@@ -32,7 +32,7 @@ def main():
     starts, command = int(sys.argv[1]), sys.argv[2:]
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    listener.listen(4096)
+    listener.listen(65535)
     print("port", listener.getsockname()[1], flush=True)
     for _ in range(starts):
         child = os.fork()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The service on a real systemd, in a virtual machine of its own: install, start, connect, reload, watchdog,
-# restart under a trickle of new clients, stop, and what systemd-analyze says of the units.
+# The service on a real systemd, in a virtual machine of its own: install, doctor, start, connect, look, reload,
+# restart under a trickle of new clients, watchdog, stop, and what systemd-analyze says of the units.
 #
 #   tests/systemd/run.sh [BINARY]        default: target/release/ringwire, built if it is not there
 #   tests/systemd/run.sh PACKAGE.deb     the same with what packaging/deb.sh has made, installed and removed by dpkg
@@ -17,7 +17,8 @@ work=$here/.work
 release=bookworm
 memory_mib=${RINGWIRE_VM_MEMORY_MIB:-2048}
 limit_s=${RINGWIRE_VM_LIMIT_S:-900}
-packages=systemd,systemd-sysv,dbus,kmod,iproute2,procps,python3,linux-image-cloud-amd64
+trickle_per_s=${RINGWIRE_VM_TRICKLE_PER_S:-20}
+packages=systemd,systemd-sysv,dbus,kmod,iproute2,procps,curl,python3,python3-websockets,linux-image-cloud-amd64
 
 die() {
   echo "run.sh: $*" >&2
@@ -51,12 +52,14 @@ fi
 root=$work/root
 rm -rf "$root"
 cp -a "$work/base" "$root"
-install -D -t "$root/opt/ringwire" "$here/inside.sh" "$here/trickle.py"
+install -D -t "$root/opt/ringwire" "$here/inside.sh" "$here/trickle.py" "$here/client.py"
+echo "$trickle_per_s" >"$root/opt/ringwire/trickle_per_s"
 if [ -n "$package" ]; then
   install -m 644 "$package" "$root/opt/ringwire/ringwire.deb"
 else
   install "$binary" "$root/opt/ringwire/ringwire"
-  install -m 644 -t "$root/opt/ringwire" systemd/ringwire.{service,socket,sysusers,tmpfiles}
+  install -m 644 -t "$root/opt/ringwire" systemd/ringwire.{service,socket,sysusers,tmpfiles} \
+    sysctl/60-ringwire.conf
 fi
 cat >"$root/etc/systemd/system/trial.service" <<'UNIT'
 [Unit]
