@@ -17,8 +17,8 @@ const INDENT: usize = 9;
 /// How wide the names of its parts are.
 const NAME: usize = 7;
 const SYSCTL_NOTE: &str = "\
-sysctl -w lasts until the next boot. What shall stay belongs into /etc/sysctl.d: 60-ringwire.conf
-has the values for a million connections.";
+sysctl -w lasts until the next boot. What shall stay belongs into /etc/sysctl.d. The values for a
+million connections are in /usr/share/ringwire/60-ringwire.conf (in the sources: sysctl/).";
 
 /// Its arguments.
 #[derive(Clone, Debug, clap::Args)]
