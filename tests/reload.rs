@@ -72,7 +72,8 @@ fn a_message_under_way_may_end_the_frame_that_it_is_in() {
     let file = File::new("");
     let server = start(&file, &[]);
     let [mut whole, mut large, mut split] = [(); 3].map(|()| JsonClient::open(server.ws));
-    let publish = |data: &str| format!(r#"{{"type":"publish","topic":"a:1","data":{data}}}"#);
+    let publish =
+        |data: &str| format!(r#"{{"type":"publish","id":1,"topic":"a:1","data":{data}}}"#);
     let padded = Frame::text(publish("1") + &" ".repeat(1000)).octets();
     let letters = Frame::text(publish(&format!("\"{}\"", "x".repeat(1000)))).octets();
     whole.raw().send(&padded[..500]);

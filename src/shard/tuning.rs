@@ -1,6 +1,7 @@
 //! New values for a shard that runs: taken from its lane, in force from the next turn on.
 //!
-//! Nobody is dropped for them. What is over a limit that was lowered stays and is not added to; a
+//! Nobody is dropped for them, unless more waits for all together than may from now on: then the
+//! slowest go, as always. What is over a limit that was lowered stays and is not added to; a
 //! connection's deadline that has been set already is kept, and the next one follows the new
 //! values.
 
