@@ -129,7 +129,7 @@ impl Outbox {
 
     /// A message as one connection takes it compressed, if that is worth it: not where even an
     /// empty one would be refused.
-    pub(super) fn compress_for(&mut self, link: &Link, message: &[u8]) -> Option<Vec<u8>> {
+    fn compress_for(&mut self, link: &Link, message: &[u8]) -> Option<Vec<u8>> {
         let waits = link.egress.as_ref().map(|egress| egress.charged());
         let staged = || self.index_of(link).map_or(0, |entry| self.entries[entry].direct_bytes);
         let data_max = self.limits.bytes_max - EGRESS_CONTROL_RESERVE_BYTES;
@@ -140,13 +140,16 @@ impl Outbox {
         self.compression.as_mut()?.compress(message, link.deflate_bits)
     }
 
-    /// Takes the compressed message of one connection.
+    /// Takes a message for one connection compressed, if that is worth it. Apart from what plain
+    /// messages go through, which is laid out as one piece.
+    #[inline(never)]
     pub(super) fn send_compressed(
         &mut self,
         link: &mut Link,
         opcode: Opcode,
-        payload: Vec<u8>,
-    ) -> Result<Taken, Full> {
+        message: &[u8],
+    ) -> Option<Result<Taken, Full>> {
+        let payload = self.compress_for(link, message)?;
         let mut header = [0; HEADER_BYTES_MAX];
         let len = encode_header(&mut header, true, opcode, payload.len() as u64, None);
         mark_compressed(&mut header);
@@ -154,7 +157,7 @@ impl Outbox {
         if let Some(compression) = &mut self.compression {
             compression.restore(payload);
         }
-        taken
+        Some(taken)
     }
 
     /// The batch as it is sent to those who take it compressed: made once for each size of window.

@@ -137,9 +137,9 @@ impl Outbox {
         };
         if tag == Tag::Direct
             && link.deflate_bits != 0
-            && let Some(compressed) = self.compress_for(link, payload)
+            && let Some(taken) = self.send_compressed(link, opcode, payload)
         {
-            return self.send_compressed(link, opcode, compressed);
+            return taken;
         }
         let mut header = [0; HEADER_BYTES_MAX];
         let header_len = encode_header(&mut header, true, opcode, payload.len() as u64, None);
@@ -147,6 +147,7 @@ impl Outbox {
     }
 
     /// Takes octets that are not a frame (an HTTP response), or a frame in two parts.
+    #[inline]
     pub fn send_raw(
         &mut self,
         link: &mut Link,

@@ -87,7 +87,7 @@ impl<H: Handler> Shard<H> {
         let held = protocol.partial_bytes();
         let mut kept = protocol.take_kept();
         self.core.account_ingress(held, protocol.partial_bytes());
-        self.take_input(key, &mut kept);
+        self.take_kept_input(key, &mut kept);
         self.resume_after_inflating(key);
     }
 

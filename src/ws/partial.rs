@@ -360,6 +360,7 @@ impl PartialPool {
     }
 
     /// Another connection is looked at: it has a slice of its own of what is left of the turn.
+    #[inline(always)]
     pub fn begin_slice(&mut self) {
         self.slice_left = self.turn.slice_bytes_max;
     }
