@@ -58,7 +58,7 @@ load() {
   finish
 }
 
-ringwire=("$binary" serve --shards 1 --max-connections $((subscribers * 2)))
+ringwire=("$binary" serve --shards 1 --max-connections $((subscribers + 1000)))
 for round in $(seq "$rounds"); do
   for name in plain compressed ws; do
     # A server that was killed takes a while to let go of its port.

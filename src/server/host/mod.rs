@@ -1,7 +1,7 @@
 //! What the server has to know of its host: its memory before it starts, and everything else for
 //! `ringwire doctor`.
 //!
-//! [`gather`] looks and judges nothing; [`examine`] judges and looks at nothing.
+//! `gather` looks and judges nothing; `examine` judges and looks at nothing.
 
 pub mod facts;
 pub mod finding;
