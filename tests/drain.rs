@@ -67,7 +67,9 @@ fn drain(connections: u64, rate: u64) -> f64 {
     let expected = Duration::from_secs_f64(connections as f64 / rate as f64);
     let (max, rate) = ((connections + 64).to_string(), rate.to_string());
     let flags = ["--shards", "4", "--max-connections", &max, "--drain-rate-per-s", &rate];
-    let mut server = Server::echo(&[&flags[..], &["--drain-timeout-ms", "600000"]].concat());
+    // While a crowd is connecting it answers no ping.
+    let patience = ["--heartbeat-interval-ms", "600000", "--drain-timeout-ms", "600000"];
+    let mut server = Server::echo(&[&flags[..], &patience].concat());
     let limit = SOON + 4 * expected;
     let crowd = Crowd::open(&server, connections, limit);
     server.await_metric(OPEN, &[], connections as f64, limit);
