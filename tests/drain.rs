@@ -34,7 +34,9 @@ impl Crowd {
             let share = connections * (part + 1) / parts - connections * part / parts;
             let (host, port) = (server.ws.ip().to_string(), server.ws.port().to_string());
             let mut command = Command::new("python3");
-            command.arg(&script).args([&host, &port, &share.to_string()]);
+            // An address of its own: those of one would use up its ports.
+            let source = format!("127.0.0.{}", part + 2);
+            command.arg(&script).args([&host, &port, &share.to_string(), &source]);
             command.env("PYTHONDONTWRITEBYTECODE", "1");
             Process::spawn("crowd.py", &mut command)
         };

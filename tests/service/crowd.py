@@ -1,10 +1,11 @@
 """A crowd of idle WebSocket clients that waits to be told to go.
 
-    crowd.py HOST PORT CONNECTIONS
+    crowd.py HOST PORT CONNECTIONS [SOURCE]
 
 Prints `open` when all are upgraded, and at the end one line of JSON: how many were closed with which
 code, how many were advised when to come back, and the moments (CLOCK_MONOTONIC) of the first and the
-last close. Ends when every connection has ended.
+last close. Ends when every connection has ended. SOURCE is the address that it connects from, for crowds
+that would use up the ports of one.
 """
 
 import collections
@@ -24,8 +25,8 @@ CLOSE = b"\x88\x82\x00\x00\x00\x00\x03\xe9"
 PATIENCE_S = 60
 
 
-def connect(host, port):
-    stream = socket.create_connection((host, port), PATIENCE_S)
+def connect(host, port, source):
+    stream = socket.create_connection((host, port), PATIENCE_S, source and (source, 0))
     stream.sendall(HEAD)
     answer = b""
     while b"\r\n\r\n" not in answer:
@@ -51,9 +52,10 @@ def frame(buffer):
 
 def main():
     host, port, connections = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    source = sys.argv[4] if len(sys.argv) > 4 else None
     selector = selectors.DefaultSelector()
     for _ in range(connections):
-        stream, buffer = connect(host, port)
+        stream, buffer = connect(host, port, source)
         selector.register(stream, selectors.EVENT_READ, buffer)
     print("open", flush=True)
 
