@@ -43,6 +43,8 @@ pub(super) enum Stage {
 pub(super) struct Scene<'a> {
     pub(super) ears: Ears<'a>,
     pub(super) is_draining: bool,
+    /// The drain still waits for what was acknowledged before it.
+    pub(super) is_patient: bool,
     /// The longest time in which the server has heard nothing of it.
     pub(super) silence_ms: u64,
 }
@@ -283,7 +285,7 @@ impl Client {
             Some(4500) => self.bad_most >= u32::from(BAD_REQUESTS_MAX),
             Some(_) | None => false,
         };
-        if code == Some(1001) && scene.is_draining && self.said_close.is_none() {
+        if code == Some(1001) && scene.is_patient && self.said_close.is_none() {
             self.speech.check_drain(&scene.ears)?;
         }
         let is_answer = self.said_close == Some(code);

@@ -263,7 +263,7 @@ fn draw_config(prng: &mut Prng) -> ShardConfig {
             fragments_max: pick(prng, &[1, 3, 1000]),
             ..Limits::default()
         },
-        deflate: draw_deflate(prng),
+        deflate: draw_deflate(prng, message_bytes_max),
         head_bytes_max: pick(prng, &[1024, 8192]),
         ingress_total_bytes_max: pick(
             prng,
@@ -292,13 +292,14 @@ fn ingress_bytes(config: &ShardConfig, clients: usize) -> usize {
 }
 
 /// Half of the runs compress. Turns have room for little, so that messages take many.
-fn draw_deflate(prng: &mut Prng) -> Option<DeflateConfig> {
+fn draw_deflate(prng: &mut Prng, message_bytes_max: usize) -> Option<DeflateConfig> {
     let compression = CompressionConfig {
         level: pick(prng, &[1, 4, 6]),
         threshold_bytes: pick(prng, &[1, 64, 512]),
         turn_bytes_max: pick(prng, &[300, 10_000, 1 << 20]),
     };
-    let slice_bytes_max = pick(prng, &[16, 500, 256 * 1024]);
+    // A run has no time for messages that take thousands of turns each.
+    let slice_bytes_max = pick(prng, &[16, 500, 256 * 1024]).max(message_bytes_max / 200);
     let bytes_max = slice_bytes_max * pick(prng, &[1, 3, 100]);
     let policy = Policy {
         server_window_bits: pick(prng, &[9, 15]),

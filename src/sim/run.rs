@@ -16,6 +16,7 @@ use super::speech::Ears;
 use super::topics::{Topics, Verdict};
 use crate::base::prng::Prng;
 use crate::handler::Handler;
+use crate::limits::DRAIN_BACKLOG_MS;
 use crate::metrics::Metric;
 use crate::pubsub::envelope::DrainOrder;
 use crate::session::{JsonHandler, SessionConfig};
@@ -107,6 +108,9 @@ pub(super) struct Sim<H: Handler> {
     /// Clients so far.
     pub(super) arrivals: usize,
     pub(super) is_draining: bool,
+    /// Until when a drain waits for what was acknowledged before it, at least.
+    drain_waits_ms: u64,
+    drain_late_ms: u64,
     pub(super) probes: u64,
     pub(super) canary: Option<Canary>,
     /// Nothing is compressed any more.
@@ -157,6 +161,8 @@ impl<H: Handler> Sim<H> {
             serial: 0,
             arrivals: 0,
             is_draining: false,
+            drain_waits_ms: 0,
+            drain_late_ms: 0,
             probes: 0,
             canary: None,
             is_plain: false,
@@ -181,6 +187,9 @@ impl<H: Handler> Sim<H> {
             if number == drain_at {
                 self.is_draining = self.plan.drains;
                 self.topics.is_draining = self.is_draining;
+                self.drain_late_ms = 20 + self.prng.below(700);
+                let patience_ms = self.drain_late_ms.min(DRAIN_BACKLOG_MS);
+                self.drain_waits_ms = self.host.now().monotonic_ms + patience_ms;
                 self.canary = order.canary;
             }
             self.step(number)?;
@@ -210,7 +219,7 @@ impl<H: Handler> Sim<H> {
             // One after the other, at a pace of its own, for which there is not always time.
             let order = DrainOrder {
                 spread_ms: self.prng.below(700),
-                late_ms: 20 + self.prng.below(700),
+                late_ms: self.drain_late_ms,
                 timeout_ms: u64::MAX / 2,
                 retry_ms_max: 50,
             };
@@ -302,7 +311,8 @@ impl<H: Handler> Sim<H> {
             canary: self.canary,
         };
         let is_draining = self.is_draining;
-        let mut scene = Scene { ears, is_draining, silence_ms };
+        let is_patient = is_draining && now_ms < self.drain_waits_ms;
+        let mut scene = Scene { ears, is_draining, is_patient, silence_ms };
         if !self.heard.is_empty() {
             self.host.kernel.trace.mix_octets(&self.heard);
             let verdict = client.hear(&self.heard, &mut scene);
