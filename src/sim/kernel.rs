@@ -214,6 +214,7 @@ impl Kernel {
             Op::CancelRecv { conn } => {
                 let is_missed = self.faults.missed_cancel.strikes(&mut self.prng);
                 let (port, sockets) = (&mut self.ports[shard], &mut self.sockets);
+                port.live.iter().for_each(|id| sockets[id.0 as usize].cancel_ordered(conn));
                 let finds = |id: &SocketId| sockets[id.0 as usize].cancel(conn);
                 if is_missed || !port.live.iter().any(finds) {
                     port.queue.push_back((None, Fact::CancelMissed(conn)));

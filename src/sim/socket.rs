@@ -75,6 +75,8 @@ pub struct Socket {
     /// Who receives, from the order to the end.
     pub(super) recv: Option<ConnKey>,
     pub(super) is_cancelling: bool,
+    /// The shard wants nothing more for now: it pauses, or has given the connection up.
+    is_unwanted: bool,
     recv_outstanding: bool,
     is_end_told: bool,
     pub(super) queued: Option<Queued>,
@@ -109,6 +111,7 @@ impl Socket {
             is_closed: false,
             recv: None,
             is_cancelling: false,
+            is_unwanted: false,
             recv_outstanding: false,
             is_end_told: false,
             queued: None,
@@ -180,6 +183,7 @@ impl Socket {
     /// of what was before, unless the shard has given it up.
     pub fn settle(&mut self) {
         let is_ending = self.cannot_send() || self.is_closed || self.shutdowns > 0;
+        let is_ending = is_ending || self.is_unwanted;
         if self.output.is_empty() && !self.send_outstanding && !is_ending {
             self.settled = self.shorts;
         }
@@ -209,7 +213,13 @@ impl Socket {
         assert!(!self.is_end_told, "armed again after the end: {conn:?}");
         self.recv = Some(conn);
         self.is_cancelling = false;
+        self.is_unwanted = false;
         self.recv_outstanding = true;
+    }
+
+    /// A cancel is ordered, whatever becomes of it.
+    pub(super) fn cancel_ordered(&mut self, conn: ConnKey) {
+        self.is_unwanted |= self.recv == Some(conn);
     }
 
     /// True when it is this connection's receive that is under way; otherwise the cancel is late.
